@@ -1,0 +1,2 @@
+//! What a sensor node does, free of hardware.
+#![no_std]

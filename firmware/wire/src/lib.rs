@@ -1,0 +1,2 @@
+//! Frames between a sensor node and its gateway.
+#![no_std]

@@ -1,0 +1,4 @@
+//! edgespool: the telemetry agent that does not lose a reading.
+//!
+//! The modules stand in the order in which a reading flows; ARCHITECTURE.md is the map.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly"))]
