@@ -4,3 +4,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly"))]
 
 pub mod reading;
+pub mod clock;
+pub mod intake;
+pub mod sys;
