@@ -1,0 +1,457 @@
+//! How a source is doing: its faults and its counters, for `status`, the log and the ledger.
+//!
+//! Owns the state of one source: a bounded set of named faults, the worst of which is the source's state, and counters
+//! that only rise. Promises that a change of state is logged, and that a fault which comes and goes cannot flood the
+//! log. Must not know what kind of source it belongs to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock::{Clock, Mono};
+use crate::reading::Stamp;
+
+/// Faults that are kept apart; what comes beyond is shown only when another has gone.
+const MAX_FAULTS: usize = 64;
+/// The bytes of a bad line that are shown.
+const SHOWN_LINE: usize = 160;
+/// Changes of state that may be logged at once, and how long it takes until one more may.
+const LOG_BURST: u32 = 10;
+const LOG_REFILL: Duration = Duration::from_secs(10);
+
+/// The state of a source, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// All that it reads works.
+    #[default]
+    Ok,
+    /// It reads, but not everything, or not well.
+    Degraded,
+    /// It reads nothing.
+    Failed,
+}
+
+/// Why readings were not taken (the names of the ledger's `refused`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The inbox had no space, and the sensor cannot wait.
+    Inbox,
+    /// It breaks a rule: a name, a definition, somebody else's sensor.
+    Invalid,
+    /// There are `max-sensors` already.
+    MaxSensors,
+}
+
+/// Readings that were not taken, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Refused {
+    /// For want of space in the inbox.
+    pub inbox: u64,
+    /// For a rule that they break.
+    pub invalid: u64,
+    /// For too many sensors.
+    pub max_sensors: u64,
+}
+
+/// What a source counts; all of it since it was made, and only rising.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Counters {
+    /// Readings that the inbox has taken.
+    pub readings: u64,
+    /// Readings that were not taken.
+    pub refused: Refused,
+    /// Lines that gave no reading: they did not match, were too long, or were no text.
+    pub bad_lines: u64,
+    /// Values that were no number where the sensor gives numbers.
+    pub bad_values: u64,
+    /// Frames with a wrong checksum.
+    pub crc_errors: u64,
+    /// Frames that were broken otherwise.
+    pub frame_errors: u64,
+    /// How often a good frame was found again after broken ones.
+    pub resyncs: u64,
+    /// Readings that came again and were stored already.
+    pub duplicates: u64,
+    /// Readings that the upstream itself declared lost.
+    pub lost_upstream: u64,
+    /// How often a port or bus that was lost was opened again.
+    pub reopenings: u64,
+    /// Reads of a sensor that failed.
+    pub read_errors: u64,
+    /// Readings that were not taken in time because the one before took too long.
+    pub missed: u64,
+}
+
+impl Counters {
+    /// Counts readings that were not taken.
+    pub fn refuse(&mut self, reason: Reason, readings: u64) {
+        match reason {
+            Reason::Inbox => self.refused.inbox += readings,
+            Reason::Invalid => self.refused.invalid += readings,
+            Reason::MaxSensors => self.refused.max_sensors += readings,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Fault {
+    state: State,
+    why: String,
+    since: Stamp,
+}
+
+#[derive(Debug)]
+struct Inner {
+    faults: BTreeMap<Box<str>, Fault>,
+    counters: Counters,
+    state: State,
+    since: Stamp,
+    last_reading: Option<Stamp>,
+    last_bad_line: Option<String>,
+    log: LogBudget,
+}
+
+/// The health of one source, shared by it and by whoever reports it.
+#[derive(Debug)]
+pub struct Health {
+    label: Arc<str>,
+    clock: Arc<Clock>,
+    inner: Mutex<Inner>,
+}
+
+/// One fault, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownFault {
+    /// What is at fault: "port", a sensor's ID, a node.
+    pub what: Box<str>,
+    /// How bad it is for the source.
+    pub state: State,
+    /// Why, for people.
+    pub why: String,
+    /// Since when, in milliseconds since 1970 UTC.
+    pub since: i64,
+}
+
+/// All of a source's health at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// The source.
+    pub label: String,
+    /// The worst of its faults.
+    pub state: State,
+    /// Why it is not ok: the worst fault, and how many more there are.
+    pub why: Option<String>,
+    /// When it came into this state, in milliseconds since 1970 UTC.
+    pub since: i64,
+    /// How long ago that is, in milliseconds; right also when somebody has set the clock.
+    pub since_age: u64,
+    /// When it last handed in a reading, in milliseconds since 1970 UTC.
+    pub last_reading: Option<i64>,
+    /// How long ago that is, in milliseconds.
+    pub last_reading_age: Option<u64>,
+    /// All faults.
+    pub faults: Vec<ShownFault>,
+    /// The last line that gave no reading, shortened, what is no text replaced.
+    pub last_bad_line: Option<String>,
+    /// The counters.
+    pub counters: Counters,
+}
+
+impl Health {
+    /// A source that is ok and has counted nothing.
+    #[must_use]
+    pub fn new(label: Arc<str>, clock: Arc<Clock>) -> Self {
+        let since = clock.stamp();
+        let inner = Inner {
+            faults: BTreeMap::new(),
+            counters: Counters::default(),
+            state: State::Ok,
+            since,
+            last_reading: None,
+            last_bad_line: None,
+            log: LogBudget::new(),
+        };
+        Self {
+            label,
+            clock,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// Notes a fault of a part of the source; the same part and state again only renews why.
+    pub fn fault(&self, what: &str, state: State, why: impl Into<String>) {
+        let now = self.clock.stamp();
+        let mut inner = self.lock();
+        let why = why.into();
+        let full = inner.faults.len() >= MAX_FAULTS;
+        match inner.faults.get_mut(what) {
+            Some(fault) if fault.state == state => {
+                fault.why = why;
+                return;
+            }
+            None if full => return,
+            _ => {}
+        }
+        inner.log.say(Mono(now.mono), |unsaid| match state {
+            State::Failed => tracing::warn!(source = &*self.label, what, why, unsaid, "source failed"),
+            _ => tracing::warn!(source = &*self.label, what, why, unsaid, "source degraded"),
+        });
+        inner.faults.insert(
+            what.into(),
+            Fault {
+                state,
+                why,
+                since: now,
+            },
+        );
+        inner.settle(now);
+    }
+
+    /// Notes that a part of the source works.
+    pub fn clear(&self, what: &str) {
+        let mut inner = self.lock();
+        if inner.faults.remove(what).is_none() {
+            return;
+        }
+        let now = self.clock.stamp();
+        inner.log.say(Mono(now.mono), |unsaid| {
+            tracing::info!(source = &*self.label, what, unsaid, "source recovered");
+        });
+        inner.settle(now);
+    }
+
+    /// Counts something.
+    pub fn count(&self, count: impl FnOnce(&mut Counters)) {
+        count(&mut self.lock().counters);
+    }
+
+    /// Counts readings that the inbox has taken, just now.
+    pub fn taken(&self, readings: usize) {
+        if readings > 0 {
+            let now = self.clock.stamp();
+            let mut inner = self.lock();
+            inner.counters.readings += readings as u64;
+            inner.last_reading = Some(now);
+        }
+    }
+
+    /// Counts a line that gave no reading, and keeps it to be shown.
+    pub fn bad_line(&self, line: &[u8]) {
+        let shown = shown(line);
+        let mut inner = self.lock();
+        inner.counters.bad_lines += 1;
+        inner.last_bad_line = Some(shown);
+    }
+
+    /// Keeps a line to be shown that gave a reading, but not a good one.
+    pub fn odd_line(&self, line: &[u8], values: u64) {
+        let shown = shown(line);
+        let mut inner = self.lock();
+        inner.counters.bad_values += values;
+        inner.last_bad_line = Some(shown);
+    }
+
+    /// The worst state of all faults.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.lock().state
+    }
+
+    /// Everything, as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let now = Mono(self.clock.stamp().mono);
+        let inner = self.lock();
+        Snapshot {
+            label: self.label.to_string(),
+            state: inner.state,
+            why: inner.why(),
+            since: millis(inner.since),
+            since_age: age(inner.since, now),
+            last_reading: inner.last_reading.map(millis),
+            last_reading_age: inner.last_reading.map(|stamp| age(stamp, now)),
+            faults: inner.shown_faults(),
+            last_bad_line: inner.last_bad_line.clone(),
+            counters: inner.counters.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn settle(&mut self, now: Stamp) {
+        let state = self
+            .faults
+            .values()
+            .map(|fault| fault.state)
+            .max()
+            .unwrap_or_default();
+        if state != self.state {
+            self.state = state;
+            self.since = now;
+        }
+    }
+
+    /// The oldest of the worst faults, and how many others there are.
+    fn why(&self) -> Option<String> {
+        let worst = self.faults.iter().filter(|(_, fault)| fault.state == self.state);
+        let (what, fault) = worst.min_by_key(|(_, fault)| fault.since.mono)?;
+        Some(match self.faults.len() - 1 {
+            0 => format!("{what}: {}", fault.why),
+            more => format!("{what}: {} (and {more} more)", fault.why),
+        })
+    }
+
+    fn shown_faults(&self) -> Vec<ShownFault> {
+        let show = |(what, fault): (&Box<str>, &Fault)| ShownFault {
+            what: what.clone(),
+            state: fault.state,
+            why: fault.why.clone(),
+            since: millis(fault.since),
+        };
+        self.faults.iter().map(show).collect()
+    }
+}
+
+/// What a line looks like to people: its start, without control characters.
+fn shown(line: &[u8]) -> String {
+    let (head, cut) = match line.get(..SHOWN_LINE) {
+        Some(head) if line.len() > SHOWN_LINE => (head, "…"),
+        _ => (line, ""),
+    };
+    let text = String::from_utf8_lossy(head);
+    let mut shown: String = text
+        .chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect();
+    shown.push_str(cut);
+    shown
+}
+
+fn millis(stamp: Stamp) -> i64 {
+    stamp.wall.div_euclid(1_000_000)
+}
+
+fn age(stamp: Stamp, now: Mono) -> u64 {
+    u64::try_from(now.since(Mono(stamp.mono)).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Bounds what one source writes into the log.
+#[derive(Debug)]
+struct LogBudget {
+    left: u32,
+    since: Mono,
+    unsaid: u64,
+}
+
+impl LogBudget {
+    fn new() -> Self {
+        Self {
+            left: LOG_BURST,
+            since: Mono(0),
+            unsaid: 0,
+        }
+    }
+
+    /// Says it with the number of lines that were left out before, or leaves it out.
+    fn say(&mut self, now: Mono, say: impl FnOnce(u64)) {
+        let refills = now.since(self.since).as_secs() / LOG_REFILL.as_secs();
+        if refills > 0 {
+            self.left = LOG_BURST.min(
+                self.left
+                    .saturating_add(u32::try_from(refills).unwrap_or(u32::MAX)),
+            );
+            self.since = now;
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                say(std::mem::take(&mut self.unsaid));
+            }
+            None => self.unsaid += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Health {
+        Health::new("source[0] test".into(), Arc::new(Clock::new()))
+    }
+
+    #[test]
+    fn the_worst_fault_is_the_state_and_the_oldest_of_them_the_reason() {
+        let health = health();
+        assert_eq!((health.state(), health.snapshot().why), (State::Ok, None));
+        health.fault("b", State::Degraded, "slow");
+        health.fault("a", State::Degraded, "slow too");
+        assert_eq!(health.snapshot().why.unwrap(), "b: slow (and 1 more)");
+        health.fault("port", State::Failed, "gone");
+        assert_eq!(
+            (health.state(), health.snapshot().why.unwrap()),
+            (State::Failed, "port: gone (and 2 more)".into())
+        );
+        health.clear("port");
+        health.clear("b");
+        health.fault("a", State::Degraded, "slow as ever");
+        assert_eq!(
+            (health.state(), health.snapshot().why.unwrap()),
+            (State::Degraded, "a: slow as ever".into())
+        );
+        health.clear("a");
+        assert_eq!((health.state(), health.snapshot().faults), (State::Ok, vec![]));
+    }
+
+    #[test]
+    fn faults_are_bounded_and_a_bad_line_is_shown_shortened() {
+        let health = health();
+        (0..1000).for_each(|n| health.fault(&n.to_string(), State::Degraded, "x"));
+        assert_eq!(health.snapshot().faults.len(), MAX_FAULTS);
+        health.bad_line(&[b"a\x07\xff", &[b'z'; 1000][..]].concat());
+        let line = health.snapshot().last_bad_line.unwrap();
+        assert!(
+            line.starts_with("a\u{fffd}\u{fffd}zz") && line.ends_with("z…"),
+            "{line}"
+        );
+        assert_eq!(line.chars().count(), SHOWN_LINE + 1);
+    }
+
+    #[test]
+    fn a_snapshot_is_json() {
+        let health = health();
+        health.taken(3);
+        health.count(|counters| counters.refuse(Reason::MaxSensors, 2));
+        let json = serde_json::to_value(health.snapshot()).unwrap();
+        assert_eq!(json["state"], "ok");
+        assert_eq!(json["counters"]["readings"], 3);
+        assert_eq!(json["counters"]["refused"]["max_sensors"], 2);
+        assert!(json["last_reading"].as_i64().unwrap() > 0);
+    }
+
+    #[test]
+    fn a_flapping_fault_cannot_flood_the_log() {
+        let (mut budget, mut said, mut unsaid) = (LogBudget::new(), 0, 0);
+        for second in 0..1000 {
+            budget.say(Mono(second * 1_000_000_000), |before| {
+                said += 1;
+                unsaid += before;
+            });
+        }
+        assert!((100..=120).contains(&said), "{said}");
+        assert!((870..=900).contains(&unsaid), "{unsaid}");
+    }
+}
