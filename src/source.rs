@@ -16,6 +16,10 @@ use crate::intake::inbox::{Batch, Inbox, SubmitError};
 use crate::reading::{Measurement, SensorDef, SensorId, SensorIdError, SensorNo, ValueKind};
 
 pub mod health;
+pub mod lines;
+pub mod port;
+pub mod serial_text;
+pub mod simulated;
 pub mod stop;
 
 pub use health::{Health, Reason, Snapshot, State};
@@ -195,6 +199,15 @@ impl Context {
     ) -> Result<SensorNo, Refused> {
         let def = define(&self.knowledge, SensorId::new(id)?, quantities)?;
         Ok(self.inbox.register(owner, def)?)
+    }
+
+    /// Whether the device file gives a measurement a unit: then its values are numbers.
+    #[must_use]
+    pub fn has_unit(&self, id: &str, measurement: &str) -> bool {
+        let known = SensorId::new(id)
+            .ok()
+            .and_then(|id| self.knowledge.sensors.get(&id));
+        known.is_some_and(|known| known.units.contains_key(measurement))
     }
 
     /// Hands in a batch, waiting for space; then it counts as taken.

@@ -20,6 +20,8 @@ const SHOWN_LINE: usize = 160;
 /// Changes of state that may be logged at once, and how long it takes until one more may.
 const LOG_BURST: u32 = 10;
 const LOG_REFILL: Duration = Duration::from_secs(10);
+/// How long a single mishap is shown.
+const PASSING: Duration = Duration::from_secs(60);
 
 /// The state of a source, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Default)]
@@ -101,6 +103,8 @@ struct Fault {
     state: State,
     why: String,
     since: Stamp,
+    /// When it is over, unless it is renewed.
+    until: Option<Mono>,
 }
 
 #[derive(Debug)]
@@ -181,15 +185,27 @@ impl Health {
         }
     }
 
-    /// Notes a fault of a part of the source; the same part and state again only renews why.
+    /// Notes a fault of a part of the source, which stays until it is cleared; the same part and state again only
+    /// renews why.
     pub fn fault(&self, what: &str, state: State, why: impl Into<String>) {
+        self.note(what, state, why.into(), None);
+    }
+
+    /// Notes a mishap that nothing clears: a degradation that is over when it has not come again for a minute.
+    pub fn mishap(&self, what: &str, why: impl Into<String>) {
+        self.note(what, State::Degraded, why.into(), Some(PASSING));
+    }
+
+    fn note(&self, what: &str, state: State, why: String, lasts: Option<Duration>) {
         let now = self.clock.stamp();
+        let until = lasts.map(|span| Mono(now.mono).after(span));
         let mut inner = self.lock();
-        let why = why.into();
+        inner.expire(now);
         let full = inner.faults.len() >= MAX_FAULTS;
         match inner.faults.get_mut(what) {
             Some(fault) if fault.state == state => {
                 fault.why = why;
+                fault.until = until;
                 return;
             }
             None if full => return,
@@ -205,6 +221,7 @@ impl Health {
                 state,
                 why,
                 since: now,
+                until,
             },
         );
         inner.settle(now);
@@ -257,14 +274,19 @@ impl Health {
     /// The worst state of all faults.
     #[must_use]
     pub fn state(&self) -> State {
-        self.lock().state
+        let now = self.clock.stamp();
+        let mut inner = self.lock();
+        inner.expire(now);
+        inner.state
     }
 
     /// Everything, as it is now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let now = Mono(self.clock.stamp().mono);
-        let inner = self.lock();
+        let stamp = self.clock.stamp();
+        let now = Mono(stamp.mono);
+        let mut inner = self.lock();
+        inner.expire(stamp);
         Snapshot {
             label: self.label.to_string(),
             state: inner.state,
@@ -285,6 +307,15 @@ impl Health {
 }
 
 impl Inner {
+    fn expire(&mut self, now: Stamp) {
+        let before = self.faults.len();
+        self.faults
+            .retain(|_, fault| fault.until.is_none_or(|until| until > Mono(now.mono)));
+        if self.faults.len() < before {
+            self.settle(now);
+        }
+    }
+
     fn settle(&mut self, now: Stamp) {
         let state = self
             .faults
@@ -414,6 +445,21 @@ mod tests {
         );
         health.clear("a");
         assert_eq!((health.state(), health.snapshot().faults), (State::Ok, vec![]));
+    }
+
+    #[test]
+    fn a_mishap_passes_and_a_fault_does_not() {
+        let health = health();
+        health.mishap("sensors", "too many");
+        health.fault("port", State::Failed, "gone");
+        let later = |seconds| Stamp {
+            mono: health.clock.mono().0 + seconds * 1_000_000_000,
+            ..health.clock.stamp()
+        };
+        health.lock().expire(later(50));
+        assert_eq!(health.snapshot().faults.len(), 2);
+        health.lock().expire(later(70));
+        assert_eq!(health.snapshot().why.unwrap(), "port: gone");
     }
 
     #[test]
