@@ -9,10 +9,10 @@ use serde::ser::{Serialize, Serializer as _};
 use serde_cbor::de::{Deserializer, EitherLifetime, Read};
 use serde_cbor::ser::{Serializer, SliceWrite};
 
+use crate::rules::{check_ack, check_data, check_hello, check_lost, check_value, rule};
 use crate::{
-    Ack, Data, DecodeError, EncodeError, Hello, Lost, MAX_MEASUREMENTS, MAX_NAME, MAX_SENSOR, MAX_SEQUENCE,
-    MAX_TEXT, MAX_UNIT, Measurement, Measurements, Message, NodeId, Reading, Readings, Value, Values,
-    Versions,
+    Ack, Data, DecodeError, EncodeError, Hello, Lost, MAX_MEASUREMENTS, Measurement, Measurements, Message,
+    NodeId, Reading, Readings, Value, Values, Versions,
 };
 
 const HELLO: u8 = 1;
@@ -141,7 +141,7 @@ fn encode_ack(ack: &Ack, room: &mut [u8]) -> Result<usize, EncodeError> {
 /// [`EncodeError`] if `room` is too short, or a value exceeds its limit.
 pub fn encode_reading(uptime_ms: u64, values: &[Value<'_>], room: &mut [u8]) -> Result<usize, EncodeError> {
     if values.is_empty() || values.len() > MAX_MEASUREMENTS {
-        return Err(EncodeError::Invalid("no values, or too many"));
+        return Err(EncodeError::Invalid("number of values"));
     }
     let mut out = Output::new(room);
     out.array(1 + values.len())?;
@@ -157,62 +157,6 @@ pub fn encode_reading(uptime_ms: u64, values: &[Value<'_>], room: &mut [u8]) -> 
         }
     }
     Ok(out.len())
-}
-
-// --- the rules that both directions keep ---------------------------------------------------------------------------
-
-fn check_hello(hello: &Hello) -> Result<(), &'static str> {
-    rule(hello.versions.min <= hello.versions.max, "version range")?;
-    rule((1..=MAX_SEQUENCE).contains(&hello.first), "first sequence number")
-}
-
-fn check_data(data: &Data<'_>) -> Result<(), &'static str> {
-    rule(is_name(data.sensor, MAX_SENSOR), "sensor ID")?;
-    rule(!data.measurements.is_empty(), "measurements")?;
-    for Measurement { name, unit } in &data.measurements {
-        rule(is_name(name, MAX_NAME), "measurement name")?;
-        rule(unit.is_none_or(|unit| is_name(unit, MAX_UNIT)), "unit")?;
-    }
-    rule(!data.readings.is_empty(), "readings")?;
-    let last = data.first.checked_add(data.readings.len() as u64 - 1);
-    rule(
-        data.first > 0 && last.is_some_and(|last| last <= MAX_SEQUENCE),
-        "sequence numbers",
-    )?;
-    data.readings.iter().try_for_each(|reading| {
-        rule(
-            reading.values.len() == data.measurements.len(),
-            "value for each measurement",
-        )
-    })
-}
-
-fn check_lost(lost: &Lost) -> Result<(), &'static str> {
-    rule(
-        lost.from > 0 && lost.from <= lost.through && lost.through <= MAX_SEQUENCE,
-        "range that is lost",
-    )
-}
-
-fn check_ack(ack: &Ack) -> Result<(), &'static str> {
-    rule(ack.through <= MAX_SEQUENCE, "sequence number")
-}
-
-fn check_value(value: &Value<'_>) -> Result<(), &'static str> {
-    let len = match value {
-        Value::Text(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        _ => 0,
-    };
-    rule(len <= MAX_TEXT, "text of a length that is allowed")
-}
-
-fn is_name(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
-fn rule(holds: bool, what: &'static str) -> Result<(), &'static str> {
-    if holds { Ok(()) } else { Err(what) }
 }
 
 // --- reading -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ pub enum EncodeError {
     #[error("the message does not fit")]
     TooLong,
     /// It breaks a rule of the protocol that a receiver would refuse.
-    #[error("the message has {0}")]
+    #[error("the message has no valid {0}")]
     Invalid(&'static str),
 }
 

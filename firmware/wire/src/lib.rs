@@ -35,6 +35,7 @@ mod message;
 mod node_id;
 mod readings;
 mod receiver;
+mod rules;
 
 pub use codec::encode_reading;
 pub use few::{Few, TooMany};

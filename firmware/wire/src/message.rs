@@ -6,6 +6,10 @@ use crate::{Few, NodeId, OLDEST_VERSION, Readings, VERSION};
 
 /// A message. It borrows from the frame that it was decoded from.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nothing to box it with; it lives on the stack for one frame"
+)]
 pub enum Message<'a> {
     /// Node to agent: here I am, and this is what I hold.
     Hello(Hello),
