@@ -18,6 +18,7 @@ use crate::reading::{Measurement, SensorDef, SensorId, SensorIdError, SensorNo, 
 pub mod health;
 pub mod lines;
 pub mod port;
+pub mod serial_frames;
 pub mod serial_text;
 pub mod simulated;
 pub mod stop;
