@@ -14,8 +14,8 @@
 //! to an Ack below it the answer is a Hello, whose `first` says where the node stands.
 
 use edgespool_wire::{
-    Ack, Batch, Data, Decoder, Hello, Lost, MAX_ENCODED, Measurements, Message, NodeId, OLDEST_VERSION,
-    VERSION, Versions, encode, room_for_readings,
+    Ack, Batch, Data, Decoder, EncodeError, Hello, Lost, MAX_ENCODED, Measurements, Message, NodeId,
+    OLDEST_VERSION, VERSION, Versions, encode, room_for_readings,
 };
 
 use crate::outbox::{Entry, Mark, Outbox};
@@ -42,7 +42,7 @@ pub struct Identity {
 }
 
 /// A sensor as it is described in each frame.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Description<'a> {
     /// Its ID.
     pub id: &'a str,
@@ -281,7 +281,7 @@ impl Link {
             first,
             uptime_ms: now_ms,
         };
-        self.write(&Message::Hello(hello), out)
+        self.write(&Message::Hello(hello), out).ok()
     }
 
     /// Up to `limit` milliseconds that differ between nodes and attempts, so that nodes that were switched on
@@ -319,18 +319,22 @@ impl Link {
             return None;
         }
         let mut batch = Batch::new();
-        let (message, cursor) = self.next_message(now_ms, limit, outbox, catalog, &mut batch)?;
-        let len = self.write(&message, out)?;
+        let (message, cursor) = self.next_message(limit, outbox, catalog, &mut batch)?;
+        let (len, cursor) = match self.write(&message, out) {
+            Ok(len) => (len, cursor),
+            Err(EncodeError::TooLong) => return None,
+            Err(EncodeError::Invalid(_)) => self.give_up_one(now_ms, outbox, out)?,
+        };
         self.cursor = cursor;
         self.counters.frames += 1;
         self.resend_at.get_or_insert(now_ms + self.resend_after);
         Some(len)
     }
 
-    /// The message that comes next, and where to go on after it.
+    /// The message that comes next, and where to go on after it. Data without readings, which cannot be written, if
+    /// the sensor is not known or its description fills the frame.
     fn next_message<'a, const BYTES: usize>(
-        &mut self,
-        now_ms: u64,
+        &self,
         limit: u64,
         outbox: &'a Outbox<BYTES>,
         catalog: &'a impl Catalog,
@@ -338,7 +342,7 @@ impl Link {
     ) -> Option<(Message<'a>, Mark)> {
         let Identity { node, boot } = self.identity;
         let mut entries = outbox.read_from(self.cursor);
-        let (sequence, sensor) = match entries.next()? {
+        let (first, sensor) = match entries.next()? {
             Entry::Lost {
                 from,
                 through,
@@ -357,67 +361,66 @@ impl Link {
             }
             Entry::Reading { sequence, sensor, .. } => (sequence, sensor),
         };
-        let after_one = entries.mark();
-        let found = catalog.describe(sensor);
-        let described = found.and_then(|Description { id, measurements }| {
-            let cursor = fill(
-                batch,
-                limit,
-                room_for_readings(&node, id, &measurements),
-                outbox,
-                self.cursor,
-            )?;
-            let readings = batch.readings();
-            Some((
-                Data {
-                    node,
-                    boot,
-                    first: sequence,
-                    sensor: id,
-                    measurements,
-                    readings,
-                },
-                cursor,
-            ))
-        });
-        Some(match described {
-            Some((data, cursor)) => (Message::Data(data), cursor),
-            None => {
-                // It would be in the way of all that follows, for ever.
-                self.counters.unsendable += 1;
-                let lost = Lost {
-                    node,
-                    boot,
-                    from: sequence,
-                    through: sequence,
-                    uptime_ms: now_ms,
-                };
-                (Message::Lost(lost), after_one)
-            }
-        })
+        let Description { id, measurements } = catalog.describe(sensor).unwrap_or_default();
+        let room = room_for_readings(&node, id, &measurements);
+        let end = fill(batch, limit, room, outbox, self.cursor);
+        let readings = batch.readings();
+        Some((
+            Message::Data(Data {
+                node,
+                boot,
+                first,
+                sensor: id,
+                measurements,
+                readings,
+            }),
+            end,
+        ))
     }
 
-    fn write(&mut self, message: &Message<'_>, out: &mut [u8]) -> Option<usize> {
+    /// Declares the next reading lost, since no frame can be made of it: else it would be in the way for ever.
+    fn give_up_one<const BYTES: usize>(
+        &mut self,
+        now_ms: u64,
+        outbox: &Outbox<BYTES>,
+        out: &mut [u8],
+    ) -> Option<(usize, Mark)> {
+        let Identity { node, boot } = self.identity;
+        let mut entries = outbox.read_from(self.cursor);
+        let through = entries.next()?.through();
+        let lost = Lost {
+            node,
+            boot,
+            from: through,
+            through,
+            uptime_ms: now_ms,
+        };
+        let len = self.write(&Message::Lost(lost), out).ok()?;
+        self.counters.unsendable += 1;
+        Some((len, entries.mark()))
+    }
+
+    fn write(&mut self, message: &Message<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
         let zeros = usize::from(self.clear_line);
-        let (zero, rest) = out.split_at_mut_checked(zeros)?;
+        let (zero, rest) = out.split_at_mut_checked(zeros).ok_or(EncodeError::TooLong)?;
         zero.fill(0);
-        let len = encode(message, rest).ok()?;
+        let len = encode(message, rest)?;
         self.clear_line = false;
-        Some(zeros + len)
+        Ok(zeros + len)
     }
 }
 
 /// Puts consecutive readings of one sensor into a batch, at most `limit` of them and `room` bytes; where to go on
-/// after them. `None` if not one fits.
+/// after them.
 fn fill<const BYTES: usize>(
     batch: &mut Batch,
     limit: u64,
     mut room: usize,
     outbox: &Outbox<BYTES>,
     from: Mark,
-) -> Option<Mark> {
+) -> Mark {
     let mut entries = outbox.read_from(from);
-    let (mut only, mut end) = (None, None);
+    let (mut only, mut end) = (None, from);
     for _ in 0..limit {
         let Some(Entry::Reading { sensor, pieces, .. }) = entries.next() else {
             break;
@@ -427,7 +430,7 @@ fn fill<const BYTES: usize>(
             break;
         }
         room -= len;
-        end = Some(entries.mark());
+        end = entries.mark();
     }
     end
 }
