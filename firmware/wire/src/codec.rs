@@ -11,8 +11,8 @@ use serde_cbor::ser::{Serializer, SliceWrite};
 
 use crate::rules::{check_ack, check_data, check_hello, check_lost, check_value, rule};
 use crate::{
-    Ack, Data, DecodeError, EncodeError, Hello, Lost, MAX_MEASUREMENTS, Measurement, Measurements, Message,
-    NodeId, Reading, Readings, Value, Values, Versions,
+    Ack, Data, DecodeError, EncodeError, Hello, Lost, MAX_MEASUREMENTS, MAX_PAYLOAD, Measurement,
+    Measurements, Message, NodeId, Reading, Readings, Value, Values, Versions,
 };
 
 const HELLO: u8 = 1;
@@ -157,6 +157,21 @@ pub fn encode_reading(uptime_ms: u64, values: &[Value<'_>], room: &mut [u8]) -> 
         }
     }
     Ok(out.len())
+}
+
+/// How many bytes of readings a Data message of this sensor has room for, whatever its numbers are.
+///
+/// 0 if not even the description fits.
+pub fn room_for_readings(node: &NodeId, sensor: &str, measurements: &Measurements<'_>) -> usize {
+    // The head of a string is one byte below 24 and two up to 255; those of a boot ID, a sequence number and a count
+    // of readings are five, nine and two at most.
+    let string = |len: usize| len + if len < 24 { 1 } else { 2 };
+    let described: usize = measurements
+        .iter()
+        .map(|m| string(m.name.len()) + m.unit.map_or(1, |unit| string(unit.len())))
+        .sum();
+    let head = 1 + string(node.as_bytes().len()) + 5 + 9 + string(sensor.len()) + 1 + described + 2;
+    MAX_PAYLOAD.saturating_sub(head)
 }
 
 // --- reading -------------------------------------------------------------------------------------------------------

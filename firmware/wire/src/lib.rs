@@ -37,7 +37,7 @@ mod readings;
 mod receiver;
 mod rules;
 
-pub use codec::encode_reading;
+pub use codec::{encode_reading, room_for_readings};
 pub use few::{Few, TooMany};
 pub use frame::{DecodeError, Decoder, EncodeError, decode, encode};
 pub use message::{Ack, Data, Hello, Lost, Measurement, Measurements, Message, Value, Values, Versions};

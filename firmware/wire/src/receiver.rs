@@ -29,7 +29,8 @@ pub enum Verdict {
         /// Whether this is the first of a boot.
         new_boot: bool,
     },
-    /// The node has lost these for good, both ends included. Record that, acknowledge when durable.
+    /// The node has lost these for good, both ends included. Record that, acknowledge when durable. If a Hello said
+    /// so, answer it at once, with at least `first - 1`.
     Lost {
         /// The first sequence number that will not come.
         from: u64,
@@ -38,12 +39,13 @@ pub enum Verdict {
         /// Whether this is the first of a boot.
         new_boot: bool,
     },
-    /// A Hello that takes nothing away. Answer at once with what is durable.
+    /// A Hello that takes nothing away. Answer at once with what is durable, at least with `first - 1`.
     Greeting {
         /// Whether this is the first of a boot.
         new_boot: bool,
     },
-    /// All of it was accepted before. Acknowledge again if it is durable; if not, the acknowledgement is to come.
+    /// All of it was accepted before. Acknowledge again if all of it is durable; if not, keep silent, since the
+    /// acknowledgement is to come and an earlier one would say "gap".
     Duplicate,
     /// Something before it is missing: ignore it, and acknowledge again at once what is durable, which makes the node
     /// go back.

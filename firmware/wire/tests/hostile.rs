@@ -24,7 +24,8 @@ fn consume(message: &Message<'_>, receiver: &mut Receiver) {
         );
         assert!(data.first > 0 && data.through() <= MAX_SEQUENCE);
     }
-    let _ = receiver.offer(message);
+    let judged = receiver.judge(message);
+    assert_eq!(receiver.offer(message), judged);
     let mut out = [0; edgespool_wire::MAX_ENCODED];
     assert!(
         encode(message, &mut out).is_ok(),
@@ -73,7 +74,7 @@ fn random_bytes() {
         let mask = [0xff, 0x03, 0x0f][dice.below(3)];
         bytes[..len]
             .iter_mut()
-            .for_each(|byte| *byte = dice.roll() as u8 & mask);
+            .for_each(|byte| *byte = dice.byte() & mask);
         feed(&bytes[..len], &mut decoder, &mut receiver);
     }
 }
@@ -90,9 +91,9 @@ fn frames_with_bytes_changed_left_out_and_doubled() {
             let at = dice.below(bytes.len());
             match dice.below(4) {
                 0 => bytes[at] ^= 1 << dice.below(8),
-                1 => bytes[at] = dice.roll() as u8,
+                1 => bytes[at] = dice.byte(),
                 2 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, dice.roll() as u8),
+                _ => bytes.insert(at, dice.byte()),
             }
         }
         messages += feed(&bytes, &mut decoder, &mut receiver);
@@ -114,7 +115,7 @@ fn payloads_that_are_changed_before_their_crc_is_made() {
             let at = 1 + dice.below(frame.len() - 1);
             match dice.below(4) {
                 0 => frame[at] ^= 1 << dice.below(8),
-                1 => frame[at] = dice.roll() as u8,
+                1 => frame[at] = dice.byte(),
                 2 if frame.len() > 3 => drop(frame.remove(at)),
                 _ => frame.insert(
                     at,

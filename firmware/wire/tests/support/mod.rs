@@ -135,6 +135,10 @@ impl Dice {
     }
 
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.roll() % limit as u64) as usize
+        usize::try_from(self.roll() % limit as u64).unwrap()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.roll().to_le_bytes()[7]
     }
 }
