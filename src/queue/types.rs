@@ -21,7 +21,7 @@ pub struct Row {
     pub number: RowNo,
     /// The epoch of its readings.
     pub epoch: Epoch,
-    /// The wall time of its commit, nanoseconds since 1970.
+    /// The wall time of its commit, nanoseconds since 1970 in whole milliseconds.
     pub committed: i64,
     /// True when that time was synchronized.
     pub synchronized: bool,
@@ -287,8 +287,6 @@ pub struct SensorStanding {
     pub next: u64,
     /// Readings accepted since the queue was made, over all epochs.
     pub accepted: u64,
-    /// Readings that its node declared lost (not part of the custody equation).
-    pub lost_upstream: u64,
 }
 
 /// One sensor at one output in a checkpoint.
