@@ -108,7 +108,7 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
             );
             s.dropped.iter().for_each(|count| put_varint(out, *count));
         }
-        Entry::CheckpointEnd { rows } => put(out, CHECKPOINT_END, &[u64::from(*rows)]),
+        Entry::CheckpointEnd => put(out, CHECKPOINT_END, &[]),
     }
 }
 
@@ -189,9 +189,7 @@ pub fn get_entry(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
             accepted: reader.varint()?,
         })),
         STANDING => get_standing(reader)?,
-        CHECKPOINT_END => Entry::CheckpointEnd {
-            rows: reader.small()?,
-        },
+        CHECKPOINT_END => Entry::CheckpointEnd,
         _ => return Err(reader.malformed("a kind of entry")),
     })
 }

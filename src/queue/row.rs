@@ -100,6 +100,7 @@ impl Packer {
     /// For a commit whose first row has the number `next`.
     #[must_use]
     pub fn new(header: Header, next: RowNo) -> Self {
+        debug_assert!(next > 0, "rows are counted from 1");
         let (entries, runs, rows) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             header,
@@ -166,7 +167,14 @@ impl Packer {
         to
     }
 
-    fn close(&mut self) {
+    /// What comes next is of another epoch or boot: it stands in another row.
+    pub fn restart(&mut self, header: Header) {
+        self.close();
+        self.header = header;
+    }
+
+    /// Ends the present row: what comes next stands in another.
+    pub fn close(&mut self) {
         if self.entry_count + self.run_count == 0 {
             return;
         }
@@ -190,12 +198,6 @@ impl Packer {
         self.rows.push((self.next, row));
         self.next += 1;
         (self.entry_count, self.run_count) = (0, 0);
-    }
-
-    /// How many rows are closed so far.
-    #[must_use]
-    pub fn closed(&self) -> usize {
-        self.rows.len()
     }
 
     /// The rows, in order.

@@ -258,11 +258,8 @@ pub enum Entry {
     Sensor(Box<SensorStanding>),
     /// Part of a checkpoint: one sensor's standing at one output.
     Standing(Box<OutputStanding>),
-    /// The checkpoint is complete with this row; it has that many rows.
-    CheckpointEnd {
-        /// Rows of the checkpoint, this one included.
-        rows: u32,
-    },
+    /// The checkpoint at the start of a generation is complete with this row.
+    CheckpointEnd,
 }
 
 /// An inclusive watermark (invariant I4).

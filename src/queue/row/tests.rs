@@ -105,7 +105,7 @@ fn entries() -> Vec<Entry> {
             dead: 1,
             dropped: [1, 2, 3, 4],
         })),
-        Entry::CheckpointEnd { rows: 2 },
+        Entry::CheckpointEnd,
     ]
 }
 
