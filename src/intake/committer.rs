@@ -168,7 +168,7 @@ mod tests {
             .unwrap();
     }
 
-    fn start(store: &MemoryStore) -> (Arc<Inbox>, Queue, impl FnOnce(Appender) -> Committer) {
+    fn start(store: &MemoryStore) -> (Arc<Inbox>, Queue, impl FnOnce(Appender) -> Committer + use<>) {
         let interval = Duration::from_millis(5);
         let inbox = Arc::new(Inbox::new(interval, Catalog::new(vec![], 10)));
         let other = inbox.clone();
