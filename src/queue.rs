@@ -1,0 +1,3 @@
+//! The durable queue: a log of rows and the fold over it.
+
+pub mod types;
