@@ -21,7 +21,10 @@ impl Mono {
     /// That much later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// The time from `earlier` to here; zero when that lies in the future.
@@ -69,7 +72,9 @@ impl Clock {
     /// A clock that has not been read yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { view: Mutex::new(None) }
+        Self {
+            view: Mutex::new(None),
+        }
     }
 
     /// The monotonic time.
@@ -81,16 +86,31 @@ impl Clock {
     /// Both clocks at this moment.
     #[must_use]
     pub fn stamp(&self) -> Stamp {
-        let mut guard = self.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = self
+            .view
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = mono();
         let measured = wall().saturating_sub(signed(now.0));
         let view = match *guard {
             Some(view) => next_view(view, measured, now, sys::clock_is_synchronized),
-            None => View { offset: measured, synchronized: sys::clock_is_synchronized(), checked: now },
+            None => View {
+                offset: measured,
+                synchronized: sys::clock_is_synchronized(),
+                checked: now,
+            },
         };
         *guard = Some(view);
-        let quality = if view.synchronized { TimeQuality::Synchronized } else { TimeQuality::Unsynced };
-        Stamp { wall: signed(now.0).saturating_add(view.offset), mono: now.0, quality }
+        let quality = if view.synchronized {
+            TimeQuality::Synchronized
+        } else {
+            TimeQuality::Unsynced
+        };
+        Stamp {
+            wall: signed(now.0).saturating_add(view.offset),
+            mono: now.0,
+            quality,
+        }
     }
 
     /// What the kernel says now, at most a second old.
@@ -106,7 +126,11 @@ fn next_view(view: View, measured: i64, now: Mono, kernel: impl Fn() -> bool) ->
     let stale = now.since(view.checked) >= RECHECK;
     View {
         offset: if stepped { measured } else { view.offset },
-        synchronized: if stepped || stale { kernel() } else { view.synchronized },
+        synchronized: if stepped || stale {
+            kernel()
+        } else {
+            view.synchronized
+        },
         checked: if stepped || stale { now } else { view.checked },
     }
 }
@@ -129,7 +153,9 @@ pub fn wall() -> i64 {
 
 fn nanos(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+    time.tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec)
 }
 
 /// This boot's ID, as the kernel gives it; all zeroes where there is none.
@@ -149,7 +175,11 @@ fn parse_boot_id(text: &str) -> Option<BootId> {
 mod tests {
     use super::*;
 
-    const VIEW: View = View { offset: 1_000_000_000, synchronized: false, checked: Mono(0) };
+    const VIEW: View = View {
+        offset: 1_000_000_000,
+        synchronized: false,
+        checked: Mono(0),
+    };
 
     #[test]
     fn jitter_keeps_the_offset_and_a_step_moves_it() {
@@ -160,7 +190,11 @@ mod tests {
             (1_000_300_000, 1_000_300_000),
             (-5, -5),
         ] {
-            assert_eq!(next_view(VIEW, measured, Mono(5), || false).offset, expect, "{measured}");
+            assert_eq!(
+                next_view(VIEW, measured, Mono(5), || false).offset,
+                expect,
+                "{measured}"
+            );
         }
     }
 

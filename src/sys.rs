@@ -1,7 +1,10 @@
 //! The system calls that have no safe wrapper: the only module with `unsafe` in it.
 //!
 //! Owns four calls, each a thin function with its safety argument. Must not decide anything.
-#![allow(unsafe_code, reason = "the one module for system calls without a safe wrapper; each block says why it is sound")]
+#![allow(
+    unsafe_code,
+    reason = "the one module for system calls without a safe wrapper; each block says why it is sound"
+)]
 
 /// What the kernel says of the wall clock: true when it is synchronized (`adjtimex` without `STA_UNSYNC`).
 ///

@@ -147,7 +147,10 @@ impl Inbox {
     /// # Errors
     /// As the catalog's.
     pub fn register(&self, owner: &Arc<str>, def: SensorDef) -> Result<SensorNo, RegisterError> {
-        self.catalog.lock().unwrap_or_else(PoisonError::into_inner).register(owner, def)
+        self.catalog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .register(owner, def)
     }
 
     /// Hands in a batch, without waiting.
@@ -203,7 +206,10 @@ impl Inbox {
                 return Err(SubmitError::Full(batch));
             }
             let guard = self.lock();
-            drop(self.space_sync.wait_timeout(guard, left.min(Duration::from_millis(100))));
+            drop(
+                self.space_sync
+                    .wait_timeout(guard, left.min(Duration::from_millis(100))),
+            );
         }
     }
 
@@ -253,8 +259,10 @@ impl Inbox {
             }
             state = match due.into_iter().chain(until).min() {
                 Some(next) => {
-                    let (guard, _) =
-                        self.due.wait_timeout(state, next.since(now)).unwrap_or_else(PoisonError::into_inner);
+                    let (guard, _) = self
+                        .due
+                        .wait_timeout(state, next.since(now))
+                        .unwrap_or_else(PoisonError::into_inner);
                     guard
                 }
                 None => self.due.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -265,7 +273,11 @@ impl Inbox {
     fn waiting(&self, batches: Vec<Batch>) -> Waiting {
         self.space.notify_waiters();
         self.space_sync.notify_all();
-        let definitions = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).take_fresh();
+        let definitions = self
+            .catalog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_fresh();
         Waiting { definitions, batches }
     }
 
@@ -304,10 +316,22 @@ mod tests {
     use crate::reading::{Quality, Stamp, TimeQuality, Values};
 
     fn batch(readings: usize) -> Batch {
-        let time = Stamp { wall: 0, mono: 0, quality: TimeQuality::Synchronized };
+        let time = Stamp {
+            wall: 0,
+            mono: 0,
+            quality: TimeQuality::Synchronized,
+        };
         let values = Values::One(Value::Number(1.0));
-        let reading = Reading { sensor: SensorNo(0), time, quality: Quality::Good, values };
-        Batch { readings: vec![reading; readings], ..Batch::default() }
+        let reading = Reading {
+            sensor: SensorNo(0),
+            time,
+            quality: Quality::Good,
+            values,
+        };
+        Batch {
+            readings: vec![reading; readings],
+            ..Batch::default()
+        }
     }
 
     fn inbox() -> Inbox {
@@ -328,7 +352,12 @@ mod tests {
     fn a_full_window_is_committed_at_once() {
         let (inbox, receipts) = (inbox(), Arc::new(Receipts::new(3, 0)));
         for n in 1..=3 {
-            inbox.try_submit(Batch { receipt: Some((receipts.clone(), n)), ..batch(1) }).unwrap();
+            inbox
+                .try_submit(Batch {
+                    receipt: Some((receipts.clone(), n)),
+                    ..batch(1)
+                })
+                .unwrap();
         }
         assert!(matches!(inbox.wait(None), Wake::Commit(waiting) if waiting.batches.len() == 3));
     }

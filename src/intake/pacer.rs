@@ -30,7 +30,14 @@ impl Pacer {
     /// With `commit-interval`: the longest that a reading waits.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
-        Self { interval, readings: 0, bytes: 0, first: None, window_full: false, last_commit: None }
+        Self {
+            interval,
+            readings: 0,
+            bytes: 0,
+            first: None,
+            window_full: false,
+            last_commit: None,
+        }
     }
 
     /// Something arrived and waits now: so many readings and bytes; `window_full` when its sender can send no more
@@ -44,7 +51,10 @@ impl Pacer {
 
     /// All that waited was taken for a commit.
     pub fn taken(&mut self, now: Mono) {
-        *self = Self { last_commit: Some(now), ..Self::new(self.interval) };
+        *self = Self {
+            last_commit: Some(now),
+            ..Self::new(self.interval)
+        };
     }
 
     /// When the next commit is due; `None` while nothing waits. A moment in the past means now.
@@ -103,7 +113,11 @@ mod tests {
                 pacer.taken(at(last));
             }
             pacer.arrived(readings, bytes, full, at(arrival));
-            assert_eq!(pacer.due(), Some(at(expect)), "{readings} {bytes} {full} {arrival} {last:?}");
+            assert_eq!(
+                pacer.due(),
+                Some(at(expect)),
+                "{readings} {bytes} {full} {arrival} {last:?}"
+            );
         }
     }
 

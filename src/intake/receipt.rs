@@ -20,7 +20,11 @@ impl Receipts {
     /// `through` are durable already. The intake commits early when that many readings wait for this receipt.
     #[must_use]
     pub fn new(window: usize, through: u64) -> Self {
-        Self { through: AtomicU64::new(through), changed: Notify::new(), window: window.max(1) }
+        Self {
+            through: AtomicU64::new(through),
+            changed: Notify::new(),
+            window: window.max(1),
+        }
     }
 
     /// How many readings the sender lets be under way.

@@ -75,8 +75,16 @@ impl Run {
     #[must_use]
     pub fn memory(&self) -> usize {
         let columns: usize = self.columns.iter().map(Column::memory).sum();
-        let mono = if let MonoColumn::Each(times) = &self.mono { times.len() * 8 } else { 0 };
-        let marks = if let Marks::Each(marks) = &self.marks { marks.len() * 2 } else { 0 };
+        let mono = if let MonoColumn::Each(times) = &self.mono {
+            times.len() * 8
+        } else {
+            0
+        };
+        let marks = if let Marks::Each(marks) = &self.marks {
+            marks.len() * 2
+        } else {
+            0
+        };
         size_of::<Self>() + self.wall.len() * 8 + mono + marks + columns
     }
 }
@@ -124,7 +132,9 @@ impl Column {
     #[must_use]
     pub fn at(&self, index: usize) -> Value {
         match self {
-            Self::Numbers(numbers) => numbers.get(index).map_or(Value::Absent, |number| Value::Number(*number)),
+            Self::Numbers(numbers) => numbers
+                .get(index)
+                .map_or(Value::Absent, |number| Value::Number(*number)),
             Self::Mixed(values) => values.get(index).cloned().unwrap_or(Value::Absent),
         }
     }
