@@ -3,7 +3,12 @@
 //! The modules stand in the order in which a reading flows; ARCHITECTURE.md is the map.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::cast_possible_truncation,
+        reason = "tests fail loudly, with numbers that they chose"
+    )
 )]
 
 pub mod clock;

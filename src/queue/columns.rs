@@ -178,15 +178,12 @@ fn common_exponent(numbers: &[f64]) -> Option<u8> {
     clippy::cast_possible_truncation,
     reason = "compared with EXACT before, and checked by dividing back"
 )]
-#[expect(clippy::cast_precision_loss, reason = "integers below 2^53 are exact")]
 fn scale(number: f64, exponent: u8) -> Option<i64> {
     let power = POWERS.get(usize::from(exponent))?;
     let scaled = (number * power).round();
-    if !(scaled.abs() < EXACT) {
-        return None;
-    }
+    let exact = scaled.abs() < EXACT;
     let integer = scaled as i64;
-    (unscale(integer, *power).to_bits() == number.to_bits()).then_some(integer)
+    (exact && unscale(integer, *power).to_bits() == number.to_bits()).then_some(integer)
 }
 
 #[expect(

@@ -61,7 +61,7 @@ impl Cursor {
     }
 
     /// The next row; `None` at the durable tail, where it lets go of nothing but an older generation.
-    pub fn next(&mut self) -> Option<Step> {
+    pub fn step(&mut self) -> Option<Step> {
         if self.next >= self.log.durable() {
             return None;
         }

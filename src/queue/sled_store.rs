@@ -162,8 +162,11 @@ impl Store for SledStore {
     fn create(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<Arc<dyn Generation>, StoreError> {
         let first = rows.first().map_or(1, |(row, _)| *row);
         let (temporary, path) = (self.path("tmp", first), self.path("g", first));
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(failed("remove", &temporary))?;
+        match fs::remove_dir_all(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &temporary)(error));
+            }
+            _ => {}
         }
         let made = SledGeneration::open(first, &temporary)?;
         made.append(rows)?;

@@ -1,3 +1,5 @@
+//! Runs that go into bytes and come back.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Opening, reading, releasing and damage, on the memory store.
+
 use super::*;
 use crate::queue::appender::Commit;
 use crate::queue::cursor::Step;
@@ -75,11 +77,14 @@ fn commit(queue: &mut Queue, definitions: &[u32], readings: Vec<Reading>) {
     assert_eq!((done.accepted, done.invalid), (expect, 0));
 }
 
-/// All readings from a row on, as (epoch, sensor, sequence, value), and the damaged rows.
-fn read(queue: &Queue, from: RowNo) -> (Vec<(u64, u32, u64, f64)>, Vec<RowNo>) {
+/// (epoch, sensor, sequence, value)
+type Found = (u64, u32, u64, f64);
+
+/// All readings from a row on, and the damaged rows.
+fn read(queue: &Queue, from: RowNo) -> (Vec<Found>, Vec<RowNo>) {
     let (mut found, mut damaged) = (Vec::new(), Vec::new());
     let mut cursor = queue.spools[0].cursor(from);
-    while let Some(step) = cursor.next() {
+    while let Some(step) = cursor.step() {
         match step {
             Step::Damaged { from, through, .. } => damaged.extend(from..=through),
             Step::Row(row) => {

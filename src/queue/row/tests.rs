@@ -1,3 +1,5 @@
+//! Rows that go into bytes and come back, and bytes that are no rows.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
