@@ -12,6 +12,7 @@
 )]
 
 pub mod clock;
+pub mod config;
 pub mod forward;
 pub mod intake;
 pub mod queue;
