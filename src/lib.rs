@@ -17,5 +17,6 @@ pub mod forward;
 pub mod intake;
 pub mod queue;
 pub mod reading;
+pub mod source;
 pub mod sys;
 pub mod ticket;
