@@ -19,4 +19,5 @@ pub mod queue;
 pub mod reading;
 pub mod source;
 pub mod sys;
+pub mod template;
 pub mod ticket;
