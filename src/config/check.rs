@@ -35,7 +35,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Optio
         return None;
     }
     let device = device(file.section("device"), env, report);
-    let kafka = kafka::check(file.section("kafka"), env, report);
+    let kafka = kafka::check(file, env, report);
     let queue = queue(file.section("queue"), env, report);
     let span = span(file.section("span"), None, report);
     let forward = forward(file.section("forward"), report);
