@@ -171,14 +171,11 @@ fn topic_characters(topic: &Placed, key: &str, report: &mut Report<'_>) {
             return;
         }
     }
-    if let [Part::Literal(name)] = topic.value.parts() {
-        if matches!(name.as_str(), "." | "..") {
-            report.error(
-                topic.at,
-                key,
-                format!("Kafka does not allow a topic called {}", quoted(name)),
-            );
-        }
+    if let [Part::Literal(name)] = topic.value.parts()
+        && matches!(name.as_str(), "." | "..")
+    {
+        let problem = format!("Kafka does not allow a topic called {}", quoted(name));
+        report.error(topic.at, key, problem);
     }
 }
 

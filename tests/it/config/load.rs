@@ -97,7 +97,7 @@ fn a_file_that_this_user_may_not_read_is_told_apart() {
         return;
     }
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(refusal(file.path()).0, 77);
 }
 

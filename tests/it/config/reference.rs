@@ -1,9 +1,12 @@
 //! The reference of all keys: each is known, and a slip in each is understood.
 
-use edgespool::config::{Config, Problems, known_keys};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use edgespool::config::{Config, Problems, known_keys, known_properties};
 use proptest::prelude::*;
 
-use super::{check, data};
+use super::{LEAST, check, data};
 
 fn reference() -> String {
     std::fs::read_to_string(data("reference-device.toml")).unwrap()
@@ -275,5 +278,58 @@ fn deep_and_wide_files_are_answered() {
         format!("[kafka]\ntopic = \"{}\"\n", "{sensor}".repeat(100_000)),
     ] {
         assert!(!check(&text).unwrap_err().list().is_empty());
+    }
+}
+
+#[test]
+fn the_page_of_keys_names_all_of_this_version_and_no_others() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/device.md")).unwrap();
+    let named: BTreeSet<&str> = page.split('`').skip(1).step_by(2).collect();
+    let tables: BTreeSet<&str> = [
+        "device", "kafka", "queue", "span", "forward", "clock", "source", "sensor", "status",
+    ]
+    .into();
+    for (path, to_come) in known_keys() {
+        let name = path.rsplit('.').next().unwrap();
+        let known = named.contains(name) || tables.contains(name);
+        // A name may be of this version in one table and to come in another.
+        let elsewhere = known_keys()
+            .iter()
+            .any(|(other, to_come)| to_come.is_none() && other.rsplit('.').next() == Some(name));
+        assert_eq!(known, to_come.is_none() || elsewhere, "{path}");
+    }
+}
+
+/// librdkafka itself is the judge of what is passed on to it: it knows each property and takes both ends.
+#[test]
+fn librdkafka_takes_what_is_passed_on() {
+    let properties = known_properties();
+    assert!(properties.len() > 50);
+    for (name, ends) in properties {
+        let taken = |value: &str| {
+            let mut client = rdkafka::ClientConfig::new();
+            client.set(name, value).create_native_config().is_ok()
+        };
+        let accepted =
+            |value: &str| check(&format!("{LEAST}[kafka.librdkafka]\n\"{name}\" = \"{value}\"\n")).is_ok();
+        for value in &ends {
+            assert!(accepted(value) && taken(value), "{name} = {value}");
+        }
+        let loud = ends
+            .first()
+            .map_or_else(String::new, |value| value.to_uppercase());
+        for value in [
+            "nonsense",
+            "",
+            "-2",
+            "99999999999",
+            "1.5",
+            "yes",
+            "broker, topic",
+            "broker,",
+            &loud,
+        ] {
+            assert!(taken(value) || !accepted(value), "{name} = {value}");
+        }
     }
 }
