@@ -13,16 +13,15 @@ mod model;
 mod problem;
 mod schema;
 mod suggest;
-mod template;
 mod value;
 
+pub use crate::template::{MAX_TOPIC, Part, Template, TemplateError, is_topic_character};
 pub use load::{LoadError, load};
 pub use model::{
     Acks, Chip, ChipDriver, Clock, Compression, Config, Delivery, Device, Format, Forward, I2c, I2cSensor,
     Kafka, Pairs, Queue, Sensor, SerialFrames, SerialText, Simulated, Source, Span, Status,
 };
 pub use problem::{MAX_SHOWN, Problem, Problems};
-pub use template::{MAX_TOPIC, Part, Template, TemplateError, is_topic_character};
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::reading::SensorId;
 
 use super::problem::Problem;
-use super::template::Template;
+use crate::template::Template;
 
 /// Name and value pairs, sorted by name, each name once.
 pub type Pairs = Vec<(Box<str>, Box<str>)>;

@@ -6,9 +6,9 @@ use super::super::Env;
 use super::super::file::{At, Section};
 use super::super::model::{Acks, Compression, Delivery, Format, Pairs};
 use super::super::problem::{Report, quoted, shown};
-use super::super::template::{MAX_TOPIC, Part, Template, TemplateError, is_topic_character};
 use super::{librdkafka, names};
 use crate::reading::MAX_SENSOR_ID;
+use crate::template::{MAX_TOPIC, Part, Template, TemplateError, is_topic_character};
 
 /// The environment variable that wins over `brokers`.
 const ADDRESS: &str = "KAFKA_BROKER_ADDRESS";

@@ -1,0 +1,4 @@
+//! Giving custody away: from the durable queue to acknowledged in Kafka.
+//!
+//! Owns lanes, spans under way, retries and the client. Promises that only an acknowledgement releases readings, and that
+//! memory is bounded by budgets, never by the backlog. Must not know sources or the intake.
