@@ -201,14 +201,8 @@ pub enum Quality {
 
 impl Quality {
     /// All qualities, by their code.
-    pub const ALL: [Self; 6] = [
-        Self::Good,
-        Self::Invalid,
-        Self::OutOfRange,
-        Self::PowerOnValue,
-        Self::Stuck,
-        Self::RateOfChange,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Good, Self::Invalid, Self::OutOfRange, Self::PowerOnValue, Self::Stuck, Self::RateOfChange];
 
     /// The name in records.
     #[must_use]
@@ -241,12 +235,7 @@ pub enum TimeQuality {
 
 impl TimeQuality {
     /// All time qualities, by their code.
-    pub const ALL: [Self; 4] = [
-        Self::Synchronized,
-        Self::Unsynced,
-        Self::Estimated,
-        Self::Corrected,
-    ];
+    pub const ALL: [Self; 4] = [Self::Synchronized, Self::Unsynced, Self::Estimated, Self::Corrected];
 
     /// The name in records.
     #[must_use]
