@@ -21,7 +21,6 @@ pub mod panics;
 pub mod queue;
 pub mod reading;
 pub mod source;
-pub mod source;
 pub mod span;
 pub mod status;
 pub mod sys;

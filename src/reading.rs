@@ -201,8 +201,14 @@ pub enum Quality {
 
 impl Quality {
     /// All qualities, by their code.
-    pub const ALL: [Self; 6] =
-        [Self::Good, Self::Invalid, Self::OutOfRange, Self::PowerOnValue, Self::Stuck, Self::RateOfChange];
+    pub const ALL: [Self; 6] = [
+        Self::Good,
+        Self::Invalid,
+        Self::OutOfRange,
+        Self::PowerOnValue,
+        Self::Stuck,
+        Self::RateOfChange,
+    ];
 
     /// The name in records.
     #[must_use]
@@ -235,7 +241,12 @@ pub enum TimeQuality {
 
 impl TimeQuality {
     /// All time qualities, by their code.
-    pub const ALL: [Self; 4] = [Self::Synchronized, Self::Unsynced, Self::Estimated, Self::Corrected];
+    pub const ALL: [Self; 4] = [
+        Self::Synchronized,
+        Self::Unsynced,
+        Self::Estimated,
+        Self::Corrected,
+    ];
 
     /// The name in records.
     #[must_use]

@@ -60,14 +60,30 @@ impl Cutter {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let limit = u64::try_from(rules.time_span.as_nanos()).unwrap_or(u64::MAX);
-        Self { rules, limit, open: None }
+        Self {
+            rules,
+            limit,
+            open: None,
+        }
     }
 
     /// Offers readings by their recorded times, all of them `bytes` long in the queue's encoding. Call again with the rest
     /// when it says `closed`.
     pub fn offer(&mut self, times: &[i64], bytes: u64, now: Mono) -> Cut {
-        let Some((&first, _)) = times.split_first() else { return Cut { taken: 0, closed: false } };
-        let fresh = Extent { oldest: first, newest: first, count: 0, bytes: 0, opened: now, touched: now };
+        let Some((&first, _)) = times.split_first() else {
+            return Cut {
+                taken: 0,
+                closed: false,
+            };
+        };
+        let fresh = Extent {
+            oldest: first,
+            newest: first,
+            count: 0,
+            bytes: 0,
+            opened: now,
+            touched: now,
+        };
         let mut extent = self.open.unwrap_or(fresh);
         for (taken, &time) in times.iter().enumerate() {
             let (oldest, newest) = (extent.oldest.min(time), extent.newest.max(time));
@@ -86,11 +102,17 @@ impl Cutter {
             };
             if extent.count >= self.rules.packet_size {
                 self.open = None;
-                return Cut { taken: taken + 1, closed: true };
+                return Cut {
+                    taken: taken + 1,
+                    closed: true,
+                };
             }
         }
         self.open = Some(extent);
-        Cut { taken: times.len(), closed: false }
+        Cut {
+            taken: times.len(),
+            closed: false,
+        }
     }
 
     /// The open span was ended from outside: a gap, another epoch or definition, a deadline, the budget.
@@ -110,7 +132,11 @@ impl Cutter {
     pub fn deadline(&self, idle: bool) -> Option<Mono> {
         let extent = self.open?;
         let late = extent.opened.after(self.rules.max_delay);
-        Some(if idle { late.min(extent.touched.after(self.rules.idle_timeout)) } else { late })
+        Some(if idle {
+            late.min(extent.touched.after(self.rules.idle_timeout))
+        } else {
+            late
+        })
     }
 }
 

@@ -45,13 +45,22 @@ fn boundaries_fall_where_the_readings_say() {
         (100, 1000, &[0, 0, 0, 100], "0 0 0 | 100"),
         (100, 1000, &[500, 450, 401, 400], "500 450 401 | 400"),
         (100, 1000, &[-50, 49, 50], "-50 49 | 50"),
-        (100, 3, &[0, 10, 20, 30, 95, 100, 110, 120], "0 10 20 | 30 95 100 | 110 120"),
+        (
+            100,
+            3,
+            &[0, 10, 20, 30, 95, 100, 110, 120],
+            "0 10 20 | 30 95 100 | 110 120",
+        ),
         (100, 3, &[0, 10, 20, 119, 120], "0 10 20 | 119 120"),
         (100, 1, &[0, 1, 2], "0 | 1 | 2 |"),
         (1, 1000, &[0, 1, 2], "0 | 1 | 2"),
     ] {
         for chunk in [1, 2, 100] {
-            assert_eq!(spans(rules(span, size), times, chunk, 8), expect, "chunks of {chunk}");
+            assert_eq!(
+                spans(rules(span, size), times, chunk, 8),
+                expect,
+                "chunks of {chunk}"
+            );
         }
     }
 }
@@ -59,14 +68,26 @@ fn boundaries_fall_where_the_readings_say() {
 #[test]
 fn a_span_has_at_most_so_many_bytes() {
     let times = [0, 1, 2, 3, 4];
-    assert_eq!(spans(rules(1000, 1000), &times, 5, MAX_SPAN_BYTES / 2), "0 1 | 2 3 | 4");
-    assert_eq!(spans(rules(1000, 1000), &times, 5, MAX_SPAN_BYTES + 1), "0 | 1 | 2 | 3 | 4");
+    assert_eq!(
+        spans(rules(1000, 1000), &times, 5, MAX_SPAN_BYTES / 2),
+        "0 1 | 2 3 | 4"
+    );
+    assert_eq!(
+        spans(rules(1000, 1000), &times, 5, MAX_SPAN_BYTES + 1),
+        "0 | 1 | 2 | 3 | 4"
+    );
 }
 
 #[test]
 fn times_at_the_ends_of_the_scale_do_not_overflow() {
     let mut cutter = Cutter::new(rules(100, 1000));
-    assert_eq!(cutter.offer(&[i64::MIN, i64::MAX], 8, Mono(0)), Cut { taken: 1, closed: true });
+    assert_eq!(
+        cutter.offer(&[i64::MIN, i64::MAX], 8, Mono(0)),
+        Cut {
+            taken: 1,
+            closed: true
+        }
+    );
 }
 
 #[test]
@@ -78,13 +99,21 @@ fn deadlines_count_from_the_last_and_from_the_first_reading() {
     assert_eq!(cutter.deadline(true), Some(second(15)));
     cutter.offer(&[1], 8, second(14));
     assert_eq!(cutter.deadline(true), Some(second(19)));
-    assert_eq!(cutter.deadline(false), Some(second(40)), "silence means nothing while a backlog is read");
+    assert_eq!(
+        cutter.deadline(false),
+        Some(second(40)),
+        "silence means nothing while a backlog is read"
+    );
     cutter.offer(&[2], 8, second(39));
     assert_eq!(cutter.deadline(true), Some(second(40)));
     cutter.close();
     assert_eq!(cutter.deadline(true), None);
     cutter.offer(&[3], 8, second(50));
-    assert_eq!(cutter.deadline(true), Some(second(55)), "nothing of the closed span is left");
+    assert_eq!(
+        cutter.deadline(true),
+        Some(second(55)),
+        "nothing of the closed span is left"
+    );
 }
 
 proptest! {
