@@ -7,9 +7,11 @@
 )]
 
 pub mod clock;
+pub mod format;
 pub mod forward;
 pub mod intake;
 pub mod queue;
 pub mod reading;
 pub mod sys;
+pub mod template;
 pub mod ticket;

@@ -1,2 +1,4 @@
 //! The one integration-test crate: a module a concern.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
+
+mod support;

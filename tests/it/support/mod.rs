@@ -1,0 +1,3 @@
+//! What several test modules share: the world around the agent.
+
+pub(crate) mod kafka;
