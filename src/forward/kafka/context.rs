@@ -100,14 +100,14 @@ impl Shared {
         }
     }
 
-    /// Waits until there is doubt about the link, or `ended` says that it does not matter any more. True when it was up
-    /// before.
-    pub(super) fn wait_for_doubt(&self, ended: &AtomicBool) -> bool {
-        let link = self.lock_link();
-        let waited = self
-            .link_changed
-            .wait_while(link, |link| *link == Link::Up && !ended.load(Ordering::Acquire));
-        *waited.unwrap_or_else(PoisonError::into_inner) == Link::Suspect
+    /// Waits until there is doubt about the link, or `ended` says that it does not matter any more. Returns whether it
+    /// was up before, and the number of doubts that [`Shared::set_link`] wants back.
+    pub(super) fn wait_for_doubt(&self, ended: &AtomicBool) -> (bool, u64) {
+        let waited = self.link_changed.wait_while(self.lock_link(), |link| {
+            link.state == LinkState::Up && !ended.load(Ordering::Acquire)
+        });
+        let link = waited.unwrap_or_else(PoisonError::into_inner);
+        (link.state == LinkState::Suspect, link.doubts)
     }
 
     /// Waits for that long, or until somebody wakes all waiters.
