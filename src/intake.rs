@@ -4,6 +4,7 @@
 //! readings it covers are synced to the medium. Must not know how sources work or what the forwarder does.
 
 pub mod catalog;
+pub mod committer;
 pub mod inbox;
 pub mod pacer;
 pub mod receipt;

@@ -3,15 +3,22 @@
 //! The modules stand in the order in which a reading flows; ARCHITECTURE.md is the map.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::cast_possible_truncation,
+        reason = "tests fail loudly, with numbers that they chose"
+    )
 )]
 
 pub mod clock;
+pub mod config;
 pub mod format;
 pub mod forward;
 pub mod intake;
 pub mod queue;
 pub mod reading;
+pub mod source;
 pub mod sys;
 pub mod template;
 pub mod ticket;

@@ -35,7 +35,7 @@ pub struct NodePosition {
     pub boot: u32,
     /// Everything up to this sequence number of that boot is in this commit or an earlier one.
     pub sequence: u64,
-    /// Readings that the node itself declared lost in this step.
+    /// Readings that the node declared lost, over all its boots since the queue was made.
     pub lost: u64,
 }
 

@@ -21,7 +21,7 @@ pub struct Row {
     pub number: RowNo,
     /// The epoch of its readings.
     pub epoch: Epoch,
-    /// The wall time of its commit, nanoseconds since 1970.
+    /// The wall time of its commit, nanoseconds since 1970 in whole milliseconds.
     pub committed: i64,
     /// True when that time was synchronized.
     pub synchronized: bool,
@@ -258,11 +258,8 @@ pub enum Entry {
     Sensor(Box<SensorStanding>),
     /// Part of a checkpoint: one sensor's standing at one output.
     Standing(Box<OutputStanding>),
-    /// The checkpoint is complete with this row; it has that many rows.
-    CheckpointEnd {
-        /// Rows of the checkpoint, this one included.
-        rows: u32,
-    },
+    /// The checkpoint at the start of a generation is complete with this row.
+    CheckpointEnd,
 }
 
 /// An inclusive watermark (invariant I4).
@@ -287,8 +284,6 @@ pub struct SensorStanding {
     pub next: u64,
     /// Readings accepted since the queue was made, over all epochs.
     pub accepted: u64,
-    /// Readings that its node declared lost (not part of the custody equation).
-    pub lost_upstream: u64,
 }
 
 /// One sensor at one output in a checkpoint.

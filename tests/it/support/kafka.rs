@@ -7,24 +7,23 @@
 //! A test that uses it is `#[ignore = "needs Apache Kafka: just test-kafka"]` and lives in a module whose path
 //! contains `kafka`: that is the filter of `just test-kafka`.
 
+mod record;
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use record::{FIELD, HEADER, NULL, RECORD, record};
 use tempfile::TempDir;
+
+pub(crate) use record::Record;
 
 const KAFKA_UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/kafka-up");
 
 /// `kafka-up` says so when somebody else took a port between its choice and its use.
 const PORT_TAKEN: i32 = 75;
-
-/// Between the fields, records and headers that the console tools print and read: no JSON text and no sensor ID
-/// contains them.
-const FIELD: &str = "\u{1f}";
-const RECORD: &str = "\u{1e}";
-const HEADER: &str = "\u{1d}";
-const NULL: &str = "\u{1a}";
 
 /// How the cluster is to be.
 #[derive(Clone, Debug)]
@@ -44,37 +43,6 @@ impl Default for Options {
             properties: Vec::new(),
             arguments: Vec::new(),
         }
-    }
-}
-
-/// One record as the Java console consumer shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) partition: u32,
-    pub(crate) offset: u64,
-    /// `CreateTime` or `LogAppendTime`.
-    pub(crate) timestamp_kind: String,
-    /// Milliseconds since the epoch.
-    pub(crate) timestamp: i64,
-    /// In the order in which they stand in the record.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) key: Option<String>,
-    /// Byte for byte; `None` is a tombstone.
-    pub(crate) value: Option<Vec<u8>>,
-}
-
-impl Record {
-    /// The first header of that name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// The value, which has to be UTF-8.
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(self.value.as_deref().expect("a value, not a tombstone")).expect("UTF-8")
     }
 }
 
@@ -345,177 +313,4 @@ fn assignments(lines: &str) -> BTreeMap<String, String> {
     pairs
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
-}
-
-/// One line of the console consumer: time, partition, offset, headers, key, value.
-fn record(line: &[u8]) -> Record {
-    let mut fields = line.splitn(6, |byte| *byte == FIELD.as_bytes()[0]);
-    let mut raw = || {
-        fields
-            .next()
-            .unwrap_or_else(|| panic!("six fields in {}", String::from_utf8_lossy(line)))
-    };
-    let mut field = || std::str::from_utf8(raw()).expect("UTF-8").to_owned();
-    let (kind, timestamp) = field()
-        .split_once(':')
-        .map(|(kind, ms)| (kind.to_owned(), ms.parse().unwrap()))
-        .unwrap();
-    let partition = field()
-        .strip_prefix("Partition:")
-        .and_then(|n| n.parse().ok())
-        .expect("a partition");
-    let offset = field()
-        .strip_prefix("Offset:")
-        .and_then(|n| n.parse().ok())
-        .expect("an offset");
-    let headers = headers(&field());
-    let key = Some(field()).filter(|key| key != NULL);
-    let value = Some(raw().to_vec()).filter(|value| value != NULL.as_bytes());
-    Record {
-        partition,
-        offset,
-        timestamp_kind: kind,
-        timestamp,
-        headers,
-        key,
-        value,
-    }
-}
-
-fn headers(field: &str) -> Vec<(String, String)> {
-    if field == "NO_HEADERS" {
-        return Vec::new();
-    }
-    let pairs = field
-        .split(HEADER)
-        .map(|pair| pair.split_once(':').expect("name:value"));
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
-
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_printed_record_is_taken_apart() {
-        let check = |line: &str, expect: &Record| assert_eq!(record(line.as_bytes()), *expect, "{line:?}");
-        let plain = Record {
-            partition: 5,
-            offset: 7,
-            timestamp_kind: "CreateTime".to_owned(),
-            timestamp: 1_782_482_400_123,
-            headers: Vec::new(),
-            key: Some("attic".to_owned()),
-            value: Some(b"{\"a\":1}".to_vec()),
-        };
-        check(
-            "CreateTime:1782482400123\u{1f}Partition:5\u{1f}Offset:7\u{1f}NO_HEADERS\u{1f}attic\u{1f}{\"a\":1}",
-            &plain,
-        );
-        let headers = vec![
-            ("seq".to_owned(), "1".to_owned()),
-            ("origin".to_owned(), "a:b".to_owned()),
-        ];
-        let full = Record {
-            headers,
-            key: None,
-            value: None,
-            ..plain
-        };
-        check(
-            "CreateTime:1782482400123\u{1f}Partition:5\u{1f}Offset:7\u{1f}seq:1\u{1d}origin:a:b\u{1f}\u{1a}\u{1f}\u{1a}",
-            &full,
-        );
-        assert_eq!(full.header("origin"), Some("a:b"));
-    }
-
-    #[test]
-    #[ignore = "needs Apache Kafka: just test-kafka"]
-    fn records_of_the_java_producer_are_read_back_whole_also_after_the_broker_was_killed() {
-        let kafka = Kafka::start(&Options::default());
-        kafka.create_topic("readings", 3);
-        let keys = ["attic", "kjøkken", "tank", "door", "shed-air", "room"];
-        kafka.java_produce("readings", keys.map(|key| (key, "{\"temperature\":21.5}")));
-        kafka.create_topic("headers", 1);
-        let properties = ["parse.headers=true", "parse.key=true"];
-        let mut arguments = vec!["--topic", "headers"];
-        arguments.extend(
-            properties
-                .iter()
-                .flat_map(|property| ["--reader-property", property]),
-        );
-        kafka.run_tool(
-            "console-producer",
-            &arguments,
-            Some(b"seq:1,origin:a:b\tattic\t{\"a\": 1}\n"),
-        );
-        kafka.kill(1);
-        kafka.restart(1);
-        let with_headers = kafka.console_consume("headers");
-        assert_eq!(
-            (with_headers[0].header("seq"), with_headers[0].header("origin")),
-            (Some("1"), Some("a:b"))
-        );
-        assert_eq!(with_headers[0].text(), "{\"a\": 1}");
-        let records = kafka.console_consume("readings");
-        let partitions = kafka.java_partitions(3, &keys);
-
-        assert_eq!(kafka.count("readings"), 6);
-        let read: BTreeMap<String, u32> = records
-            .iter()
-            .map(|record| (record.key.clone().unwrap(), record.partition))
-            .collect();
-        assert_eq!(read, partitions);
-        assert!(
-            records
-                .iter()
-                .all(|record| record.text() == "{\"temperature\":21.5}" && record.timestamp > 0)
-        );
-        assert!(
-            partitions
-                .values()
-                .any(|partition| *partition != partitions["attic"]),
-            "{partitions:?}"
-        );
-    }
-
-    #[test]
-    #[ignore = "needs Apache Kafka: just test-kafka"]
-    fn three_brokers_serve_while_one_is_gone_and_nothing_is_left_when_they_are_dropped() {
-        let options = Options {
-            brokers: 3,
-            properties: vec!["auto.create.topics.enable=false".to_owned()],
-            arguments: vec!["--secure".to_owned()],
-        };
-        let kafka = Kafka::start(&options);
-        kafka.create_topic_with("readings", 3, &["retention.ms=60000"]);
-        assert!(
-            kafka
-                .tool("topics", &["--describe", "--topic", "readings"])
-                .contains("retention.ms=60000")
-        );
-        assert_eq!(kafka.variable("KAFKA_BOOTSTRAP_TLS").split(',').count(), 3);
-        kafka.kill(2);
-        kafka.java_produce("readings", [("attic", "1")]);
-        kafka.pause(1);
-        kafka.resume(1);
-        kafka.restart(2);
-        assert_eq!(kafka.console_consume("readings").len(), 1);
-
-        let dir = kafka.dir.path().to_owned();
-        let pids = [1, 2, 3].map(|n| std::fs::read_to_string(dir.join(format!("node-{n}/pid"))).unwrap());
-        drop(kafka);
-        assert!(!dir.try_exists().unwrap());
-        for pid in pids {
-            assert!(
-                !Path::new("/proc")
-                    .join(pid.trim())
-                    .join("exe")
-                    .try_exists()
-                    .unwrap_or(false),
-                "{pid} runs on"
-            );
-        }
-    }
 }

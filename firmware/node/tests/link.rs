@@ -1,0 +1,414 @@
+//! What the node says when: its times, its window, its frames, and which acknowledgements it believes.
+
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+
+mod support;
+
+use edgespool_node::times::{HELLO_FIRST, HELLO_MAX, IDLE_HELLO, RESEND_FIRST};
+use edgespool_node::{
+    Config, Fault, Identity, MAX_WRITE, Measurement, Measurements, Node, NodeId, Refused, Sensor, Value,
+    Values,
+};
+use edgespool_wire::{Ack, Decoder, MAX_ENCODED, MAX_FRAME, Message, encode};
+use support::{Thermometer, ack};
+
+const BOOT: u32 = 7;
+
+type TestNode = Node<Thermometer, 2, 4096>;
+
+fn node_of(id: &str, window: u16) -> TestNode {
+    let identity = Identity {
+        node: NodeId::new(id.as_bytes()).unwrap(),
+        boot: BOOT,
+    };
+    Node::new(
+        Config { identity, window },
+        [Thermometer("a"), Thermometer("b")],
+        0,
+    )
+    .unwrap()
+}
+
+/// A node that has said Hello and was answered, at time 0.
+fn talking(window: u16) -> TestNode {
+    let mut node = node_of("n1", window);
+    assert_eq!(said(&mut node, 0), ["hello 1"]);
+    node.receive(&ack(BOOT, 0), 0);
+    node
+}
+
+fn record(node: &mut TestNode, sensor: usize, count: u64) {
+    for _ in 0..count {
+        assert!(node.record(sensor, 5, &[Value::Number(0.5)]).unwrap().kept);
+    }
+}
+
+fn shown(message: &Message<'_>) -> String {
+    match message {
+        Message::Hello(hello) => format!("hello {}", hello.first),
+        Message::Data(data) => format!("{} {}-{}", data.sensor, data.first, data.through()),
+        Message::Lost(lost) => format!("lost {}-{}", lost.from, lost.through),
+        Message::Ack(_) => panic!("a node says no Ack"),
+    }
+}
+
+/// All that the node has to say now.
+fn said<S: Sensor, const N: usize, const B: usize>(node: &mut Node<S, N, B>, now: u64) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut out = [0; MAX_WRITE];
+    while let Some(len) = node.poll(now, &mut out) {
+        let mut decoder = Decoder::<MAX_FRAME>::new();
+        let mut bytes = &out[..len];
+        all.push(shown(&decoder.next(&mut bytes).unwrap().unwrap()));
+        assert!(bytes.is_empty(), "one frame at a time");
+    }
+    all
+}
+
+/// All that it says by itself until then: time and message.
+fn monologue(node: &mut TestNode, from: u64, until: u64) -> Vec<(u64, String)> {
+    let mut all = Vec::new();
+    let mut now = from;
+    while now < until {
+        all.extend(said(node, now).into_iter().map(|message| (now, message)));
+        let next = node.next_deadline(now);
+        assert!(next > now, "nothing is due at {now} any more");
+        now = next;
+    }
+    all
+}
+
+#[test]
+fn an_absent_gateway_hears_hellos_at_growing_and_differing_intervals() {
+    let times = |id: &str| -> Vec<u64> {
+        let mut node = node_of(id, 8);
+        record(&mut node, 0, 20);
+        let said = monologue(&mut node, 0, 60_000);
+        assert!(
+            said.iter().all(|(_, message)| message == "hello 1"),
+            "and nothing else: {said:?}"
+        );
+        said.into_iter().map(|(at, _)| at).collect()
+    };
+    let first = times("n1");
+    let mut wait = HELLO_FIRST;
+    for pair in first.windows(2) {
+        assert!(
+            (wait..=wait + wait / 4).contains(&(pair[1] - pair[0])),
+            "{first:?}"
+        );
+        wait = (2 * wait).min(HELLO_MAX);
+    }
+    assert_ne!(first, times("n2"));
+    assert_eq!(first, times("n1"));
+}
+
+#[test]
+fn the_window_is_kept_and_moves_with_acknowledgements() {
+    let mut node = talking(10);
+    record(&mut node, 0, 25);
+    assert_eq!(said(&mut node, 0), ["a 1-10"]);
+    assert_eq!(node.next_deadline(0), RESEND_FIRST);
+    node.receive(&ack(BOOT, 4), 100);
+    assert_eq!(said(&mut node, 100), ["a 11-14"]);
+    node.receive(&ack(BOOT, 14), 200);
+    assert_eq!(said(&mut node, 200), ["a 15-24"]);
+    node.receive(&ack(BOOT, 24), 300);
+    assert_eq!(said(&mut node, 300), ["a 25-25"]);
+    node.receive(&ack(BOOT, 25), 400);
+    assert_eq!(
+        (node.depth(), node.acknowledged_through(), node.next_deadline(400)),
+        (0, 25, 400 + IDLE_HELLO)
+    );
+}
+
+#[test]
+fn without_progress_all_is_sent_again_and_then_only_hellos() {
+    let mut node = talking(10);
+    record(&mut node, 0, 12);
+    let said = monologue(&mut node, 0, 10_000);
+    let expect = [
+        (0, "a 1-10"),
+        (RESEND_FIRST, "a 1-10"),
+        (3 * RESEND_FIRST, "hello 1"),
+    ];
+    let said: Vec<(u64, &str)> = said.iter().map(|(at, message)| (*at, &message[..])).collect();
+    assert_eq!(said[..3], expect);
+    assert!(said[3..].iter().all(|(_, message)| *message == "hello 1"));
+    node.receive(&ack(BOOT, 3), 10_000);
+    assert_eq!(self::said(&mut node, 10_000), ["a 4-12"]);
+}
+
+#[test]
+fn an_acknowledgement_that_repeats_the_last_makes_it_go_back_but_not_each_time() {
+    let mut node = talking(10);
+    record(&mut node, 0, 10);
+    assert_eq!(said(&mut node, 0), ["a 1-10"]);
+    for (now, expect) in [
+        (50, &["a 1-10"][..]),
+        (100, &[]),
+        (249, &[]),
+        (250, &["a 1-10"]),
+        (300, &[]),
+    ] {
+        node.receive(&ack(BOOT, 0), now);
+        assert_eq!(said(&mut node, now), expect, "{now}");
+    }
+    node.receive(&ack(BOOT, 10), 310);
+    node.receive(&ack(BOOT, 10), 320);
+    assert_eq!(
+        said(&mut node, 330),
+        [""; 0],
+        "nothing is under way, so nothing is missing"
+    );
+}
+
+#[test]
+fn consecutive_readings_of_one_sensor_share_a_frame() {
+    let mut node = talking(200);
+    for (sensor, count) in [(0, 3), (1, 1), (0, 1), (1, 100)] {
+        record(&mut node, sensor, count);
+    }
+    let said = said(&mut node, 0);
+    assert_eq!(said[..3], ["a 1-3", "b 4-4", "a 5-5"]);
+    assert!(
+        said[3].starts_with("b 6-") && said.len() == 5,
+        "as many as a frame holds: {said:?}"
+    );
+    assert!(said[4].ends_with("-105"));
+}
+
+#[test]
+fn lost_records_travel_in_order() {
+    let identity = Identity {
+        node: NodeId::new(b"n1").unwrap(),
+        boot: BOOT,
+    };
+    let mut node: Node<Thermometer, 1, 64> = Node::new(Config::of(identity), [Thermometer("a")], 0).unwrap();
+    let insert = |node: &mut Node<Thermometer, 1, 64>| node.record(0, 5, &[0.1.into()]).unwrap().kept;
+    let kept = (0..9).filter(|_| insert(&mut node)).count();
+    assert_eq!(kept, 4);
+    assert_eq!(said(&mut node, 0), ["hello 1"]);
+    node.receive(&ack(BOOT, 0), 0);
+    assert_eq!(said(&mut node, 0), ["a 1-4", "lost 5-9"]);
+    assert!(!insert(&mut node));
+    assert_eq!(said(&mut node, 1), ["lost 10-10"]);
+    node.receive(&ack(BOOT, 7), 2);
+    assert!(insert(&mut node));
+    assert_eq!(said(&mut node, 3), ["a 11-11"]);
+    node.receive(&ack(BOOT, 11), 4);
+    assert_eq!((node.depth(), node.counters().lost), (0, 6));
+}
+
+#[test]
+fn only_acknowledgements_of_this_boot_and_of_what_was_given_count() {
+    let frame = |id: &[u8], boot, through, version| {
+        let ack = Ack {
+            node: NodeId::new(id).unwrap(),
+            boot,
+            through,
+            version,
+        };
+        let mut out = [0; MAX_ENCODED];
+        let len = encode(&Message::Ack(ack), &mut out).unwrap();
+        out[..len].to_vec()
+    };
+    let mut node = talking(10);
+    record(&mut node, 0, 5);
+    assert_eq!(said(&mut node, 0), ["a 1-5"]);
+    let strange = [
+        frame(b"n2", BOOT, 3, 1),
+        frame(b"n1", BOOT + 1, 3, 1),
+        frame(b"n1", BOOT, 6, 1),
+        frame(b"n1", BOOT, u64::MAX - 1, 1),
+        frame(b"n1", BOOT, 3, 0),
+        frame(b"n1", BOOT, 3, 2),
+        vec![1, 2, 3, 0, 0xff, 0],
+        [&frame(b"n1", BOOT, 3, 1)[1..]].concat(),
+    ];
+    for bytes in strange {
+        node.receive(&bytes, 10);
+        assert_eq!(
+            (node.acknowledged_through(), said(&mut node, 10)),
+            (0, vec![]),
+            "{bytes:02x?}"
+        );
+    }
+    assert_eq!(node.counters().link.strange_acks, 5);
+    for (byte, through) in [(frame(b"n1", BOOT, 3, 1), 3), (frame(b"n1", BOOT, 5, 1), 5)] {
+        byte.iter().for_each(|byte| node.receive(&[*byte], 20));
+        assert_eq!(node.acknowledged_through(), through, "byte by byte");
+    }
+}
+
+#[test]
+fn an_acknowledgement_below_what_was_released_is_answered_with_a_hello() {
+    let mut node = talking(10);
+    record(&mut node, 0, 10);
+    assert_eq!(said(&mut node, 0), ["a 1-10"]);
+    node.receive(&ack(BOOT, 8), 1000);
+    assert_eq!(said(&mut node, 1000), [""; 0]);
+    node.receive(&ack(BOOT, 2), 1001);
+    node.receive(&ack(BOOT, 2), 1002);
+    assert_eq!(said(&mut node, 1002), ["hello 9"]);
+    (0..20).for_each(|at| node.receive(&ack(BOOT, 2), 1003 + at));
+    assert_eq!(said(&mut node, 1100), [""; 0]);
+    assert_eq!(node.acknowledged_through(), 8, "what is released stays so");
+    node.receive(&ack(BOOT, 8), 1200);
+    assert_eq!(said(&mut node, 1200), ["a 9-10"]);
+}
+
+#[test]
+fn a_node_with_nothing_to_send_says_now_and_then_that_it_is_there() {
+    let mut node = talking(10);
+    assert_eq!(monologue(&mut node, 0, IDLE_HELLO), []);
+    assert_eq!(said(&mut node, IDLE_HELLO), ["hello 1"]);
+    node.receive(&ack(BOOT, 0), IDLE_HELLO + 10);
+    assert_eq!(node.next_deadline(IDLE_HELLO + 10), 2 * IDLE_HELLO + 10);
+}
+
+#[test]
+fn a_zero_ends_what_noise_there_is_before_a_hello_and_before_what_is_sent_again() {
+    let mut node = talking(10);
+    record(&mut node, 0, 1);
+    let mut out = [0xee; MAX_WRITE];
+    assert!(node.poll(0, &mut out).is_some() && out[0] != 0);
+    assert!(node.poll(RESEND_FIRST, &mut out).is_some() && out[0] == 0);
+    assert!(node_of("n1", 1).poll(0, &mut out).is_some() && out[0] == 0);
+}
+
+#[test]
+fn what_does_not_fit_the_drivers_buffer_is_tried_again() {
+    let mut node = talking(10);
+    record(&mut node, 0, 5);
+    assert_eq!(node.poll(0, &mut [0; 20]), None);
+    assert_eq!(said(&mut node, 0), ["a 1-5"]);
+}
+
+/// Samples, fails and changes as it is told.
+struct Moody {
+    id: &'static str,
+    sample: Result<f64, Fault>,
+    unit: &'static str,
+}
+
+impl Sensor for Moody {
+    fn id(&self) -> &str {
+        if self.sample == Err(Fault::Garbled) {
+            ""
+        } else {
+            self.id
+        }
+    }
+
+    fn measurements(&self) -> Measurements<'_> {
+        Measurements::from_slice(&[Measurement {
+            name: "t",
+            unit: Some(self.unit),
+        }])
+        .unwrap()
+    }
+
+    fn period_ms(&self) -> u32 {
+        100
+    }
+
+    fn sample(&mut self) -> Result<Values<'_>, Fault> {
+        let number = self.sample?;
+        if number == 13.0 {
+            self.sample = Err(Fault::Garbled);
+        }
+        Ok(Values::from_slice(&[number.into()]).unwrap())
+    }
+}
+
+fn moody(sensors: [Moody; 2]) -> Result<Node<Moody, 2, 256>, edgespool_node::InvalidSensor> {
+    let identity = Identity {
+        node: NodeId::new(b"n1").unwrap(),
+        boot: BOOT,
+    };
+    Node::new(Config::of(identity), sensors, 0)
+}
+
+#[test]
+fn samples_become_readings_and_faults_are_counted() {
+    let good = Moody {
+        id: "good",
+        sample: Ok(1.0),
+        unit: "C",
+    };
+    let bad = Moody {
+        id: "bad",
+        sample: Err(Fault::Bus),
+        unit: "C",
+    };
+    let mut node = moody([good, bad]).unwrap();
+    node.sample(0);
+    node.sample(50);
+    node.sample(350);
+    let counters = node.counters();
+    assert_eq!(
+        (counters.sampled, counters.faults, counters.missed, node.depth()),
+        (2, 2, 4, 2)
+    );
+    assert_eq!(node.next_deadline(350), 350, "the Hello is due");
+    assert_eq!(said(&mut node, 350), ["hello 1"]);
+    assert_eq!(
+        node.next_deadline(350),
+        400,
+        "the next sample comes before the next Hello"
+    );
+}
+
+#[test]
+fn a_sensor_that_changes_its_name_to_nonsense_is_not_in_the_way() {
+    let odd = Moody {
+        id: "odd",
+        sample: Ok(13.0),
+        unit: "C",
+    };
+    let good = Moody {
+        id: "good",
+        sample: Ok(1.0),
+        unit: "C",
+    };
+    let mut node = moody([odd, good]).unwrap();
+    node.sample(0);
+    assert_eq!(said(&mut node, 0), ["hello 1"]);
+    node.receive(&ack(BOOT, 0), 0);
+    assert_eq!(said(&mut node, 0), ["lost 1-1", "good 2-2"]);
+    assert_eq!(node.counters().link.unsendable, 1);
+}
+
+#[test]
+fn what_the_protocol_does_not_allow_is_refused_at_boot_or_when_it_is_recorded() {
+    let odd = |id, unit| Moody {
+        id,
+        sample: Ok(1.0),
+        unit,
+    };
+    assert_eq!(
+        moody([odd("a", "C"), odd("", "C")])
+            .map(|_| ())
+            .unwrap_err()
+            .index,
+        1
+    );
+    assert_eq!(
+        moody([odd("a", "seventeen bytes!!"), odd("b", "C")])
+            .map(|_| ())
+            .unwrap_err()
+            .index,
+        0
+    );
+    let mut node = moody([odd("a", "C"), odd("b", "C")]).unwrap();
+    assert_eq!(node.record(2, 0, &[1.0.into()]), Err(Refused::NoSuchSensor));
+    assert_eq!(node.record(0, 0, &[]), Err(Refused::Values));
+    assert_eq!(node.record(0, 0, &[1.0.into(), 1.0.into()]), Err(Refused::Values));
+    let text = "x".repeat(256);
+    assert!(matches!(
+        node.record(0, 0, &[Value::Text(&text)]),
+        Err(Refused::TooLong(_))
+    ));
+    assert_eq!((node.depth(), node.counters().refused), (0, 4));
+}

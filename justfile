@@ -1,0 +1,39 @@
+# The project's recipes. `just` comes with many distributions, and as a package: pip install rust-just.
+# Nothing here is needed to build or test: `cargo build` and `cargo test` are.
+
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# The tests of all crates that need nothing but this tree.
+test *arguments:
+    cargo test {{arguments}}
+
+# The tests against a real Apache Kafka: those that are #[ignore]d and whose path contains `kafka`.
+test-kafka *arguments:
+    @java -version >/dev/null 2>&1 || { echo "just test-kafka needs Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"; exit 69; }
+    @[ -e "${KAFKA_UP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/edgespool/kafka-up}/kafka-${KAFKA_UP_VERSION:-4.3.1}/.complete" ] || command -v mvn >/dev/null || { echo "just test-kafka needs Maven to fetch Kafka, once (Debian: apt-get install maven)"; exit 69; }
+    tests/kafka/kafka-up provision
+    cargo test --release --test it -- --ignored kafka {{arguments}}
+
+# Form, lints, and what comes in from outside (cargo install --locked cargo-deny).
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    .ci/deny || [ $? -eq 3 ]
+
+# The main job in one command: simulated nodes, an outage, and the verdict.
+demo *arguments='--for 20s':
+    cargo run --release -- demo {{arguments}}
+
+# The benchmarks.
+bench *arguments:
+    cargo bench {{arguments}}
+
+# What the build machine runs.
+ci:
+    bash .ci/run
+
+# The README's commands in a bare Debian chroot that has only what the README asks for (needs root and mmdebstrap).
+prove-fresh *commands:
+    .ci/prove-fresh {{commands}}

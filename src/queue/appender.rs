@@ -1,0 +1,209 @@
+//! The writing handle: group commits, checkpoints, new generations, removal of old ones.
+//!
+//! Owns the newest generation and the order of sequence numbers. Promises that what `commit` returned is on the medium, in
+//! rows that are all there or all missing; cannot read readings back. Must not know receipts, sources or outputs' brokers.
+
+use std::sync::Arc;
+
+use super::fold::State;
+use super::log::{Log, lock};
+use super::row::{Header, MAX_ITEM, Packer};
+use super::runs::Runs;
+use super::store::{Generation, StoreError, Tail};
+use super::types::{Entry, RowNo};
+use crate::intake::inbox::NodePosition;
+use crate::reading::{Reading, SensorDef, SensorNo, Stamp, TimeQuality, Value};
+
+/// What one commit stores.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Definitions that are new or changed; stored before the readings.
+    pub definitions: Vec<(SensorNo, Arc<SensorDef>)>,
+    /// The readings, in the order of their arrival.
+    pub readings: Vec<Reading>,
+    /// How far nodes' readings are stored with this commit.
+    pub positions: Vec<NodePosition>,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// Readings that are durable now.
+    pub accepted: u64,
+    /// Readings that were refused: unknown sensor, a wrong number of values, or larger than a row.
+    pub invalid: u64,
+    /// Rows written.
+    pub rows: u64,
+}
+
+/// Writes to the queue. There is one.
+#[derive(Debug)]
+pub struct Appender {
+    log: Arc<Log>,
+    newest: Arc<dyn Generation>,
+    newest_first: RowNo,
+    generation_bytes: u64,
+    /// Entries that recovery wants written with the next row: a new boot, a new epoch.
+    pending: Vec<Entry>,
+    widths: Vec<usize>,
+    runs: Runs,
+}
+
+impl Appender {
+    pub(super) fn new(
+        log: Arc<Log>,
+        newest: (RowNo, Arc<dyn Generation>),
+        generation_bytes: u64,
+        pending: Vec<Entry>,
+    ) -> Self {
+        let width = |def: Option<Arc<SensorDef>>| def.map_or(0, |def| def.measurements.len());
+        let widths = lock(&log.state)
+            .sensors
+            .iter()
+            .map(|sensor| width(sensor.def.clone()))
+            .collect();
+        let (newest_first, newest) = newest;
+        Self {
+            log,
+            newest,
+            newest_first,
+            generation_bytes,
+            pending,
+            widths,
+            runs: Runs::default(),
+        }
+    }
+
+    /// True when an output's progress waits to be stored.
+    #[must_use]
+    pub fn has_progress(&self) -> bool {
+        !lock(&self.log.mailbox).is_empty()
+    }
+
+    /// Stores readings, and the outputs' progress that waits, with one sync. Writes nothing when there is nothing.
+    ///
+    /// # Errors
+    /// When the medium refuses. Then nothing is known of what was handed in: no receipt, and this handle is of no more use.
+    pub fn commit(&mut self, commit: Commit, now: Stamp) -> Result<Committed, StoreError> {
+        let mut done = Committed::default();
+        self.define(&commit.definitions);
+        for reading in commit.readings {
+            if self.fits(&reading) {
+                self.runs.push(reading);
+                done.accepted += 1;
+            } else {
+                done.invalid += 1;
+            }
+        }
+        let mut entries = std::mem::take(&mut self.pending);
+        let definitions = commit.definitions.into_iter();
+        entries.extend(definitions.map(|(sensor, def)| Entry::Define { sensor, def }));
+        entries.extend(commit.positions.into_iter().map(Entry::Node));
+        entries.append(&mut lock(&self.log.mailbox).take());
+        if entries.is_empty() && self.runs.is_empty() {
+            return Ok(done);
+        }
+        done.rows = self.write(&entries, now)?;
+        Ok(done)
+    }
+
+    fn define(&mut self, definitions: &[(SensorNo, Arc<SensorDef>)]) {
+        for (sensor, def) in definitions {
+            if self.widths.len() <= sensor.index() {
+                self.widths.resize(sensor.index() + 1, 0);
+            }
+            if let Some(width) = self.widths.get_mut(sensor.index()) {
+                *width = def.measurements.len();
+            }
+            self.runs.forget(*sensor);
+        }
+    }
+
+    fn fits(&self, reading: &Reading) -> bool {
+        let values = reading.values.as_slice();
+        let known = self
+            .widths
+            .get(reading.sensor.index())
+            .is_some_and(|width| *width > 0 && *width == values.len());
+        let size = |value: &Value| match value {
+            Value::Absent | Value::Boolean(_) => 2,
+            Value::Number(_) => 10,
+            Value::Text(text) => text.len() + 4,
+            Value::Bytes(bytes) => bytes.len() + 4,
+        };
+        known && values.iter().map(size).sum::<usize>() + 64 <= MAX_ITEM
+    }
+
+    /// The state's lock is held over the sync: nobody sees readings counted that are not durable.
+    fn write(&mut self, entries: &[Entry], now: Stamp) -> Result<u64, StoreError> {
+        let log = self.log.clone();
+        let mut state = lock(&log.state);
+        let roll = log.store.bytes(self.newest_first) >= self.generation_bytes;
+        let mut packer = Packer::new(header(&state, now), state.next_row);
+        if roll {
+            checkpoint(&mut packer, &state);
+        }
+        for entry in entries {
+            state.entry(entry);
+            if matches!(entry, Entry::Epoch(_) | Entry::Boot { .. }) {
+                packer.restart(header(&state, now));
+            }
+            packer.entry(entry);
+        }
+        let mut accepted = Vec::new();
+        let first = |sensor: SensorNo| state.sensors.get(sensor.index()).map_or(1, |sensor| sensor.next);
+        self.runs.drain(first, |run| {
+            packer.run(run);
+            accepted.push((run.sensor, run.first, run.len() as u64));
+        });
+        let rows = packer.finish();
+        self.store(&rows, roll)?;
+        accepted
+            .into_iter()
+            .for_each(|(sensor, first, count)| state.accept(sensor, first, count));
+        state.next_row = rows.last().map_or(state.next_row, |(row, _)| row + 1);
+        let (floor, next_row) = (state.floor(), state.next_row);
+        drop(state);
+        log.store.note_tail(Tail {
+            generation: self.newest_first,
+            next_row,
+        });
+        log.advance(next_row);
+        log.remove_before(floor)?;
+        Ok(rows.len() as u64)
+    }
+
+    fn store(&mut self, rows: &[(RowNo, Vec<u8>)], roll: bool) -> Result<(), StoreError> {
+        if !roll {
+            return self.newest.append(rows);
+        }
+        self.newest = self.log.store.create(rows)?;
+        self.newest_first = rows.first().map_or(self.newest_first, |(row, _)| *row);
+        self.log.adopt(self.newest_first, &self.newest);
+        Ok(())
+    }
+}
+
+fn header(state: &State, now: Stamp) -> Header {
+    Header {
+        epoch: state.epoch(),
+        boot: state.boot.map_or(0, |(number, _)| number),
+        committed: now.wall,
+        synchronized: now.quality == TimeQuality::Synchronized,
+        offset: now.wall.wrapping_sub(now.mono.cast_signed()),
+    }
+}
+
+/// Begins a generation: the whole fold, in rows of its own.
+pub(super) fn checkpoint(packer: &mut Packer, state: &State) {
+    state.checkpoint().iter().for_each(|entry| packer.entry(entry));
+    packer.entry(&Entry::CheckpointEnd);
+    packer.close();
+}
+
+/// The rows of a new queue.
+pub(super) fn first_rows(state: &State, now: Stamp) -> Vec<(RowNo, Vec<u8>)> {
+    let mut packer = Packer::new(header(state, now), state.next_row);
+    checkpoint(&mut packer, state);
+    packer.finish()
+}

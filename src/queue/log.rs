@@ -1,0 +1,158 @@
+//! What the queue's handles share: the generations, the fold, the durable tail, and the mailbox of progress.
+//!
+//! Owns which generation holds which row and who has one open. Must not know how rows are made or what for they are read.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::fold::State;
+use super::mailbox::Mailbox;
+use super::store::{Generation, Store, StoreError};
+use super::types::RowNo;
+
+/// Called after each commit; must return at once.
+pub type Waker = Box<dyn Fn() + Send + Sync>;
+
+/// Shared by the appender, the spools and the observers of one queue.
+pub(super) struct Log {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) state: Mutex<State>,
+    pub(super) mailbox: Mutex<Mailbox>,
+    generations: Mutex<Generations>,
+    durable: AtomicU64,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("durable", &self.durable)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Generations {
+    firsts: Vec<RowNo>,
+    open: HashMap<RowNo, Weak<dyn Generation>>,
+}
+
+/// A generation that a reader has open, and where it ends.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) first: RowNo,
+    /// The first row of the next generation; `None` for the newest.
+    pub(super) end: Option<RowNo>,
+    pub(super) handle: Arc<dyn Generation>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log {
+    pub(super) fn new(store: Arc<dyn Store>, state: State, firsts: Vec<RowNo>) -> Self {
+        let durable = AtomicU64::new(state.next_row);
+        Self {
+            store,
+            state: Mutex::new(state),
+            mailbox: Mutex::default(),
+            generations: Mutex::new(Generations {
+                firsts,
+                open: HashMap::new(),
+            }),
+            durable,
+            wakers: Mutex::default(),
+        }
+    }
+
+    /// The number after the last durable row (invariant I2: nothing at or after it is read).
+    pub(super) fn durable(&self) -> RowNo {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Rows below `next` are durable now: tells everybody who wants to know.
+    pub(super) fn advance(&self, next: RowNo) {
+        self.durable.store(next, Ordering::Release);
+        lock(&self.wakers).iter().for_each(|wake| wake());
+    }
+
+    pub(super) fn on_commit(&self, waker: Waker) {
+        lock(&self.wakers).push(waker);
+    }
+
+    /// Takes up a generation that was just made or opened by the appender.
+    pub(super) fn adopt(&self, first: RowNo, handle: &Arc<dyn Generation>) {
+        let mut generations = lock(&self.generations);
+        if generations.firsts.last().is_none_or(|last| *last < first) {
+            generations.firsts.push(first);
+        }
+        generations.open.insert(first, Arc::downgrade(handle));
+    }
+
+    /// The generation that holds a row, opened if it is not; a row before the first one is in none.
+    pub(super) fn holding(&self, row: RowNo) -> Result<Opened, Place> {
+        let mut generations = lock(&self.generations);
+        let after = generations.firsts.partition_point(|first| *first <= row);
+        let end = generations.firsts.get(after).copied();
+        let Some(first) = after
+            .checked_sub(1)
+            .and_then(|index| generations.firsts.get(index))
+            .copied()
+        else {
+            return Err(Place::Gone {
+                next: end.unwrap_or(row),
+            });
+        };
+        if let Some(handle) = generations.open.get(&first).and_then(Weak::upgrade) {
+            return Ok(Opened { first, end, handle });
+        }
+        match self.store.open(first) {
+            Ok(handle) => {
+                generations.open.insert(first, Arc::downgrade(&handle));
+                Ok(Opened { first, end, handle })
+            }
+            Err(error) => Err(Place::Closed { end, error }),
+        }
+    }
+
+    /// Removes generations before `floor` that nobody has open; the newest stays. Returns how many went.
+    pub(super) fn remove_before(&self, floor: RowNo) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        loop {
+            let mut generations = lock(&self.generations);
+            let [first, second, ..] = generations.firsts[..] else {
+                return Ok(removed);
+            };
+            let in_use = generations
+                .open
+                .get(&first)
+                .is_some_and(|handle| handle.strong_count() > 0);
+            if second > floor || in_use {
+                return Ok(removed);
+            }
+            generations.open.remove(&first);
+            generations.firsts.remove(0);
+            drop(generations);
+            self.store.remove(first)?;
+            removed += 1;
+        }
+    }
+
+    /// The first rows of all generations, and the bytes that they take together.
+    pub(super) fn extent(&self) -> (Vec<RowNo>, u64) {
+        let firsts = lock(&self.generations).firsts.clone();
+        let bytes = firsts.iter().map(|first| self.store.bytes(*first)).sum();
+        (firsts, bytes)
+    }
+}
+
+/// Why a row's generation cannot be had.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// It was removed; the oldest one there is begins at `next`.
+    Gone { next: RowNo },
+    /// It is there and cannot be opened.
+    Closed { end: Option<RowNo>, error: StoreError },
+}

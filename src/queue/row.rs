@@ -1,0 +1,291 @@
+//! A row in bytes: the frame around entries and runs.
+//!
+//! ```text
+//!  0        4          8         9       10               18              26
+//! ┌────────┬──────────┬─────────┬───────┬────────────────┬───────────────┬──────────────────────────┬────────┐
+//! │ "esRW" │ length   │ version │ flags │ row            │ epoch         │ body                     │ CRC-32 │
+//! │        │ u32le    │ 1       │       │ u64le          │ u64le         │                          │ u32le  │
+//! └────────┴──────────┴─────────┴───────┴────────────────┴───────────────┴──────────────────────────┴────────┘
+//! length  of the whole row, magic and CRC included: so that rows can be found in a raw file that the store cannot open
+//! flags   bit 0: the time of the commit was synchronized
+//! body    boot: varint   committed ms: signed   offset (wall − monotonic, ns): signed
+//!         entries: varint, each as in entries.rs   runs: varint, each as in columns.rs
+//! ```
+//!
+//! Owns that frame and the limits on its size. Promises that decoding any bytes gives a row or an error. Must not know
+//! where rows are kept.
+
+use super::bytes::{Malformed, Reader, put_signed, put_varint};
+use super::columns::{Base, get_run, put_run};
+use super::entries::{get_entry, put_entry};
+use super::types::{Entry, Row, RowNo, Run};
+use crate::reading::Epoch;
+
+/// A row is closed when it has that many bytes: rows of about 1 KiB keep the store's memory low (measured).
+pub const TARGET: usize = 1024;
+/// No row has more: larger ones would spill into files that the store never syncs.
+pub const LIMIT: usize = 2048;
+/// The most that a run or an entry may take so that it surely fits into a row of its own.
+pub const MAX_ITEM: usize = LIMIT - 128;
+
+const MAGIC: [u8; 4] = *b"esRW";
+const VERSION: u8 = 1;
+const FIXED: usize = 26;
+const CRC: usize = 4;
+const MS: i64 = 1_000_000;
+
+/// Why bytes are not a row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// Too short, wrong magic, or the length is not that of the bytes.
+    #[error("not a row: {0}")]
+    Frame(&'static str),
+    /// The checksum does not fit.
+    #[error("checksum mismatch")]
+    Checksum,
+    /// Written by a newer version.
+    #[error("row format {0} is newer than this agent's {VERSION}")]
+    Newer(u8),
+    /// It says it is another row.
+    #[error("row {found} stands in the place of row {expected}")]
+    Misplaced {
+        /// What it says.
+        found: RowNo,
+        /// Where it stands.
+        expected: RowNo,
+    },
+    /// The checksum fits, the content does not.
+    #[error("row content: {0}")]
+    Body(#[from] Malformed),
+}
+
+/// What all rows of one commit share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The epoch of the readings.
+    pub epoch: Epoch,
+    /// The boot in which they were taken.
+    pub boot: u32,
+    /// The wall time of the commit, nanoseconds since 1970.
+    pub committed: i64,
+    /// True when that is synchronized.
+    pub synchronized: bool,
+    /// Wall less monotonic time.
+    pub offset: i64,
+}
+
+impl Header {
+    fn base(&self) -> Base {
+        Base {
+            wall: self.committed.div_euclid(MS).wrapping_mul(MS),
+            offset: self.offset,
+        }
+    }
+}
+
+/// Puts entries and runs into rows, as many as are needed.
+#[derive(Debug)]
+pub struct Packer {
+    header: Header,
+    next: RowNo,
+    entries: Vec<u8>,
+    entry_count: u64,
+    runs: Vec<u8>,
+    run_count: u64,
+    rows: Vec<(RowNo, Vec<u8>)>,
+    estimate: usize,
+}
+
+impl Packer {
+    /// For a commit whose first row has the number `next`.
+    #[must_use]
+    pub fn new(header: Header, next: RowNo) -> Self {
+        debug_assert!(next > 0, "rows are counted from 1");
+        let (entries, runs, rows) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            header,
+            next,
+            entries,
+            entry_count: 0,
+            runs,
+            run_count: 0,
+            rows,
+            estimate: 8,
+        }
+    }
+
+    fn used(&self) -> usize {
+        FIXED + CRC + 32 + self.entries.len() + self.runs.len()
+    }
+
+    /// Adds an entry. Entries come before all runs of their row, so add them first.
+    pub fn entry(&mut self, entry: &Entry) {
+        let start = self.entries.len();
+        put_entry(&mut self.entries, entry);
+        if self.used() > LIMIT && self.entry_count + self.run_count > 0 {
+            self.entries.truncate(start);
+            self.close();
+            put_entry(&mut self.entries, entry);
+        }
+        self.entry_count += 1;
+        if self.used() >= TARGET {
+            self.close();
+        }
+    }
+
+    /// Adds a run, cut at row boundaries. A single reading is never larger than [`MAX_ITEM`]: the intake refuses it.
+    pub fn run(&mut self, run: &Run) {
+        let mut from = 0;
+        while from < run.len() {
+            let room = TARGET.saturating_sub(self.used());
+            let guess = (room / self.estimate.max(1)).clamp(1, 1024);
+            from = self.piece(run, from, run.len().min(from + guess));
+            if self.used() >= TARGET {
+                self.close();
+            }
+        }
+    }
+
+    /// Adds the readings from `from`, up to `to` or fewer, and returns where it stopped.
+    fn piece(&mut self, run: &Run, from: usize, mut to: usize) -> usize {
+        let start = self.runs.len();
+        loop {
+            put_run(&mut self.runs, run, from, to, self.header.base());
+            if self.used() <= LIMIT || (self.entry_count + self.run_count == 0 && to == from + 1) {
+                break;
+            }
+            self.runs.truncate(start);
+            if to > from + 1 {
+                to = from + (to - from) / 2;
+            } else {
+                self.close();
+                return from;
+            }
+        }
+        self.run_count += 1;
+        self.estimate = (self.runs.len() - start).div_ceil(to - from);
+        to
+    }
+
+    /// What comes next is of another epoch or boot: it stands in another row.
+    pub fn restart(&mut self, header: Header) {
+        self.close();
+        self.header = header;
+    }
+
+    /// Ends the present row: what comes next stands in another.
+    pub fn close(&mut self) {
+        if self.entry_count + self.run_count == 0 {
+            return;
+        }
+        let mut row = Vec::with_capacity(self.used());
+        row.extend_from_slice(&MAGIC);
+        row.extend_from_slice(&[0; 4]);
+        row.push(VERSION);
+        row.push(u8::from(self.header.synchronized));
+        row.extend_from_slice(&self.next.to_le_bytes());
+        row.extend_from_slice(&self.header.epoch.0.to_le_bytes());
+        put_varint(&mut row, u64::from(self.header.boot));
+        put_signed(&mut row, self.header.committed.div_euclid(MS));
+        put_signed(&mut row, self.header.offset);
+        put_varint(&mut row, self.entry_count);
+        row.append(&mut self.entries);
+        put_varint(&mut row, self.run_count);
+        row.append(&mut self.runs);
+        let length = u32::try_from(row.len() + CRC).unwrap_or(u32::MAX);
+        row.splice(4..8, length.to_le_bytes());
+        row.extend_from_slice(&crc32fast::hash(&row).to_le_bytes());
+        self.rows.push((self.next, row));
+        self.next += 1;
+        (self.entry_count, self.run_count) = (0, 0);
+    }
+
+    /// The rows, in order.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<(RowNo, Vec<u8>)> {
+        self.close();
+        self.rows
+    }
+}
+
+/// What to decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Entries and runs.
+    All,
+    /// Entries only: `runs` stays empty.
+    Entries,
+}
+
+/// Reads a row that stands in the place of row `expected`.
+///
+/// # Errors
+/// When it is not that row, undamaged.
+pub fn decode(bytes: &[u8], expected: RowNo, depth: Depth) -> Result<Row, RowError> {
+    let (body, number, epoch, flags) = open_frame(bytes)?;
+    if number != expected {
+        return Err(RowError::Misplaced {
+            found: number,
+            expected,
+        });
+    }
+    let mut reader = Reader::new(body);
+    let boot = reader.small()?;
+    let committed = reader.signed()?.saturating_mul(MS);
+    let offset = reader.signed()?;
+    let base = Base {
+        wall: committed,
+        offset,
+    };
+    let entries = (0..reader.count(1)?)
+        .map(|_| get_entry(&mut reader))
+        .collect::<Result<_, _>>()?;
+    let mut runs = Vec::new();
+    if depth == Depth::All {
+        for _ in 0..reader.count(8)? {
+            runs.push(get_run(&mut reader, base)?);
+        }
+        if reader.left() > 0 {
+            return Err(RowError::Body(reader.malformed("the end of the row")));
+        }
+    }
+    Ok(Row {
+        number,
+        epoch,
+        committed,
+        synchronized: flags & 1 != 0,
+        boot,
+        entries,
+        runs,
+    })
+}
+
+fn open_frame(bytes: &[u8]) -> Result<(&[u8], RowNo, Epoch, u8), RowError> {
+    if bytes.len() < FIXED + CRC || bytes.len() > LIMIT {
+        return Err(RowError::Frame("its size"));
+    }
+    let (content, crc) = bytes.split_at(bytes.len() - CRC);
+    let mut reader = Reader::new(content);
+    if reader.array()? != MAGIC {
+        return Err(RowError::Frame("its first four bytes"));
+    }
+    let length = u32::from_le_bytes(reader.array()?);
+    if usize::try_from(length) != Ok(bytes.len()) {
+        return Err(RowError::Frame("its length"));
+    }
+    if crc != crc32fast::hash(content).to_le_bytes() {
+        return Err(RowError::Checksum);
+    }
+    let version = reader.byte()?;
+    if version != VERSION {
+        return Err(RowError::Newer(version));
+    }
+    let flags = reader.byte()?;
+    let number = u64::from_le_bytes(reader.array()?);
+    let epoch = Epoch(u64::from_le_bytes(reader.array()?));
+    Ok((content.get(FIXED..).unwrap_or_default(), number, epoch, flags))
+}
+
+#[cfg(test)]
+#[path = "row/tests.rs"]
+mod tests;

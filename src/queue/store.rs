@@ -1,0 +1,112 @@
+//! What the queue asks of the thing that keeps its rows.
+//!
+//! Owns the seam between the queue's logic and its medium: sled on a file system, or memory with a live and a durable image
+//! for tests and the simulation. A store knows generations by their first row and rows by their number; it must not know
+//! what stands in a row.
+
+use std::sync::Arc;
+
+use super::types::RowNo;
+
+/// Why a store cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("{doing} {path}")]
+    Io {
+        /// What was being done: "create", "sync", …
+        doing: &'static str,
+        /// To which file or directory.
+        path: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The store's own files are damaged, or it failed inside.
+    #[error("generation {generation} is damaged: {what}")]
+    Damaged {
+        /// Which generation.
+        generation: RowNo,
+        /// What the store said.
+        what: String,
+    },
+    /// Another process has the directory.
+    #[error("the queue {directory} is in use by another agent")]
+    InUse {
+        /// Which directory.
+        directory: String,
+    },
+    /// The directory is foreign or of a newer format: nothing that repair could mend.
+    #[error("{what}")]
+    Refused {
+        /// Why, in words for a user.
+        what: String,
+        /// How to mend it.
+        hint: String,
+    },
+}
+
+/// What is known of the newest row outside of the generations: written after each commit, without a sync of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    /// The generation that was newest.
+    pub generation: RowNo,
+    /// The number of the row after the last durable one.
+    pub next_row: RowNo,
+}
+
+/// A directory of generations.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// The generations, by their first row, ascending. What half-made or half-removed ones left behind is gone after this.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    fn list(&self) -> Result<Vec<RowNo>, StoreError>;
+
+    /// Makes a generation that holds these rows; durable, with its name, when this returns. The first row names it.
+    ///
+    /// # Errors
+    /// When the medium refuses; then there is no such generation.
+    fn create(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<Arc<dyn Generation>, StoreError>;
+
+    /// Opens an existing one.
+    ///
+    /// # Errors
+    /// When it cannot be opened: [`StoreError::Damaged`] when its content is at fault.
+    fn open(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError>;
+
+    /// Removes one that nobody has open. Its space is free when this returns.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn remove(&self, first: RowNo) -> Result<(), StoreError>;
+
+    /// The bytes that a generation takes.
+    fn bytes(&self, first: RowNo) -> u64;
+
+    /// What was written by [`Store::note_tail`] last, as far as it survived.
+    fn tail(&self) -> Option<Tail>;
+
+    /// Writes down how far the log goes. Not synced, and not an error when it fails: it only helps to notice damage.
+    fn note_tail(&self, tail: Tail);
+}
+
+/// One generation: rows by their number.
+pub trait Generation: Send + Sync + std::fmt::Debug {
+    /// Adds rows at once. Durable when this returns.
+    ///
+    /// # Errors
+    /// When the medium refuses. The rows may be there or not; nothing more may be added.
+    fn append(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<(), StoreError>;
+
+    /// Reads one row; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The highest row it holds.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn last(&self) -> Result<Option<RowNo>, StoreError>;
+}
