@@ -13,9 +13,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod exit;
 pub mod format;
 pub mod forward;
 pub mod intake;
+pub mod panics;
 pub mod queue;
 pub mod reading;
 pub mod source;
