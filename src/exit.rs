@@ -43,7 +43,12 @@ pub struct Failure {
 impl Failure {
     /// A failure with its cause.
     pub fn new(doing: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>, code: Code) -> Self {
-        Self { doing: doing.into(), cause: Some(cause.into()), hint: None, code: code as u8 }
+        Self {
+            doing: doing.into(),
+            cause: Some(cause.into()),
+            hint: None,
+            code: code as u8,
+        }
     }
 
     /// Adds what helps.

@@ -4,5 +4,6 @@
 //! memory is bounded by budgets, never by the backlog. Must not know sources or the intake.
 
 pub mod broker;
+pub mod driver;
 pub mod kafka;
 pub mod trace;

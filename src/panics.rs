@@ -22,7 +22,9 @@ pub fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     EXPECTED.set(before);
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked").to_owned()
+        text.or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("panicked")
+            .to_owned()
     })
 }
 
@@ -45,6 +47,9 @@ mod tests {
     #[test]
     fn a_contained_panic_is_an_error() {
         assert_eq!(contained(|| 5), Ok(5));
-        assert_eq!(contained(|| -> u8 { panic!("tried to serialize {}", 7) }), Err("tried to serialize 7".into()));
+        assert_eq!(
+            contained(|| -> u8 { panic!("tried to serialize {}", 7) }),
+            Err("tried to serialize 7".into())
+        );
     }
 }

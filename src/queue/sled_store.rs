@@ -101,7 +101,9 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
         .map_err(failed("open", &path))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { directory: directory.display().to_string() }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse {
+            directory: directory.display().to_string(),
+        }),
         Err(error) => Err(failed("lock", &path)(error.into())),
     }
 }
