@@ -5,8 +5,8 @@
 use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
 /// `LEVEL message field=value`; under journald `<N>message field=value`, N the syslog priority.
@@ -44,7 +44,10 @@ where
 /// Starts logging. The level is `info`, or what `EDGESPOOL_LOG` says (error, warn, info, debug, trace). Only the first call
 /// has an effect.
 pub fn start() {
-    let level = std::env::var("EDGESPOOL_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
+    let level = std::env::var("EDGESPOOL_LOG")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(Level::INFO);
     let journald = std::env::var_os("JOURNAL_STREAM").is_some();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)

@@ -25,8 +25,20 @@ pub struct Ledger {
 
 impl From<crate::queue::fold::Ledger> for Ledger {
     fn from(ledger: crate::queue::fold::Ledger) -> Self {
-        let crate::queue::fold::Ledger { accepted, delivered, queued, dead, dropped } = ledger;
-        Self { accepted, delivered, queued, dead, dropped }
+        let crate::queue::fold::Ledger {
+            accepted,
+            delivered,
+            queued,
+            dead,
+            dropped,
+        } = ledger;
+        Self {
+            accepted,
+            delivered,
+            queued,
+            dead,
+            dropped,
+        }
     }
 }
 

@@ -20,7 +20,13 @@ pub fn text(status: &Snapshot, all: bool) -> String {
 
 fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
     let (ledger, queue) = (&s.ledger, &s.queue);
-    writeln!(out, "{}  edgespool {}  up {}", s.device, s.version, span(s.uptime_ms))?;
+    writeln!(
+        out,
+        "{}  edgespool {}  up {}",
+        s.device,
+        s.version,
+        span(s.uptime_ms)
+    )?;
     writeln!(
         out,
         "ledger   accepted {} = delivered {} + queued {} + dead {} + dropped {}",
@@ -40,32 +46,62 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
     writeln!(out, "kafka    {}", kafka(s))?;
     for lane in &s.kafka.waiting {
         let why = lane.why.as_deref().unwrap_or("");
-        writeln!(out, "  {} {} for {}: {why}", lane.sensor, lane.state, span(lane.for_ms))?;
+        writeln!(
+            out,
+            "  {} {} for {}: {why}",
+            lane.sensor,
+            lane.state,
+            span(lane.for_ms)
+        )?;
     }
     let refused = s.refused;
     if refused.inbox + refused.invalid + refused.max_sensors > 0 {
         let (inbox, invalid, max) = (refused.inbox, refused.invalid, refused.max_sensors);
-        writeln!(out, "refused  inbox full {inbox}, invalid {invalid}, beyond max-sensors {max}")?;
+        writeln!(
+            out,
+            "refused  inbox full {inbox}, invalid {invalid}, beyond max-sensors {max}"
+        )?;
     }
     s.sources.iter().try_for_each(|found| source(out, found))?;
-    let shown = if all { s.sensors.len() } else { s.sensors.len().min(SENSORS) };
+    let shown = if all {
+        s.sensors.len()
+    } else {
+        s.sensors.len().min(SENSORS)
+    };
     for sensor in s.sensors.iter().take(shown) {
         let l = &sensor.ledger;
         let (id, sequence) = (&sensor.id, sensor.sequence);
-        writeln!(out, "sensor   {id}  seq {sequence}  delivered {}  queued {}", l.delivered, l.queued)?;
+        writeln!(
+            out,
+            "sensor   {id}  seq {sequence}  delivered {}  queued {}",
+            l.delivered, l.queued
+        )?;
     }
     if shown < s.sensors.len() {
-        writeln!(out, "         and {} more sensors (--all shows them)", s.sensors.len() - shown)?;
+        writeln!(
+            out,
+            "         and {} more sensors (--all shows them)",
+            s.sensors.len() - shown
+        )?;
     }
-    s.warnings.iter().try_for_each(|warning| writeln!(out, "warning  {warning}"))
+    s.warnings
+        .iter()
+        .try_for_each(|warning| writeln!(out, "warning  {warning}"))
 }
 
 fn clock(s: &Snapshot) -> String {
-    let state = if s.clock.synchronized { "synchronized" } else { "not synchronized" };
+    let state = if s.clock.synchronized {
+        "synchronized"
+    } else {
+        "not synchronized"
+    };
     match (s.clock.held, s.clock.held_for_ms) {
         (0, _) => state.into(),
         (held, None) => format!("{state}; {held} readings wait for it until Kafka can be reached"),
-        (held, Some(left)) => format!("{state}; {held} readings wait for it, {} more at most", span(left)),
+        (held, Some(left)) => format!(
+            "{state}; {held} readings wait for it, {} more at most",
+            span(left)
+        ),
     }
 }
 
@@ -75,19 +111,40 @@ fn kafka(s: &Snapshot) -> String {
         Some(false) => "not reachable",
         None => "not known yet",
     };
-    let lanes: Vec<String> = s.kafka.lanes.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    let error = s.kafka.last_error.as_deref().map_or(String::new(), |error| format!("; last error: {error}"));
-    format!("{state}, {} readings under way, lanes: {}{error}", s.kafka.in_flight, lanes.join(", "))
+    let lanes: Vec<String> = s
+        .kafka
+        .lanes
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let error = s
+        .kafka
+        .last_error
+        .as_deref()
+        .map_or(String::new(), |error| format!("; last error: {error}"));
+    format!(
+        "{state}, {} readings under way, lanes: {}{error}",
+        s.kafka.in_flight,
+        lanes.join(", ")
+    )
 }
 
 fn source(out: &mut String, found: &serde_json::Value) -> std::fmt::Result {
     let text = |key: &str| found.get(key).and_then(serde_json::Value::as_str).unwrap_or("");
-    let readings = found.pointer("/counters/readings").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let readings = found
+        .pointer("/counters/readings")
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or(0);
     let why = match text("why") {
         "" => String::new(),
         why => format!(": {why}"),
     };
-    writeln!(out, "{}  {}{why}  {readings} readings", text("label"), text("state"))?;
+    writeln!(
+        out,
+        "{}  {}{why}  {readings} readings",
+        text("label"),
+        text("state")
+    )?;
     match text("last_bad_line") {
         "" => Ok(()),
         line => writeln!(out, "  last line that fits no pattern: {line}"),

@@ -87,9 +87,15 @@ mod tests {
         let listener = listen(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
-        let answer: Answer = Arc::new(|| Snapshot { device: "greenhouse-7".into(), ..Snapshot::default() });
+        let answer: Answer = Arc::new(|| Snapshot {
+            device: "greenhouse-7".into(),
+            ..Snapshot::default()
+        });
         let server = tokio::spawn(serve(listener, answer));
-        let found = tokio::task::spawn_blocking(move || ask(&path)).await.unwrap().unwrap();
+        let found = tokio::task::spawn_blocking(move || ask(&path))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(found.device, "greenhouse-7");
         server.abort();
     }

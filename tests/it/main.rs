@@ -1,6 +1,7 @@
 //! The one integration-test crate: a module a concern.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
+mod config;
 mod kafka;
 mod support;
 mod tidy;
