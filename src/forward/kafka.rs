@@ -7,6 +7,9 @@
 //!
 //! A ticket larger than what is left of the window is handed over in part and continued when there is room, so that one
 //! ticket never takes more memory than the window.
+//!
+//! When a broker refuses a batch for one of its records, librdkafka does not say for which. So such tickets are sent again
+//! by a second client, made for that and kept, which packs every record alone: what fails there is at fault itself.
 
 mod client;
 mod context;
@@ -30,7 +33,7 @@ use self::context::{Shared, why};
 use self::errors::class;
 use self::headers::Common;
 pub use self::settings::{Acks, Settings};
-use self::under_way::{UnderWay, cost};
+use self::under_way::{UnderWay, Verdict, cost};
 use super::broker::{Broker, BrokerError, BrokerStatus, Busy, Events};
 use crate::format::{Format, Record};
 use crate::ticket::{Report, Ticket};
@@ -46,7 +49,10 @@ pub struct Kafka {
     format: Box<dyn Format>,
     shared: Arc<Shared>,
     client: Option<Client>,
-    sending: Option<Sending>,
+    /// Packs every record alone; made when there is first something to prove.
+    prover: Option<Client>,
+    /// Tickets being handed over, in order: one that was taken in part, and those to be proven.
+    sending: VecDeque<Sending>,
     ready: VecDeque<Report>,
 }
 
@@ -54,8 +60,21 @@ pub struct Kafka {
 struct Sending {
     ticket: Arc<Ticket>,
     under_way: Arc<UnderWay>,
+    /// Each record alone, by the prover.
+    alone: bool,
     /// How many of its readings were handed over.
     done: usize,
+}
+
+impl Sending {
+    fn new(ticket: Arc<Ticket>, alone: bool) -> Self {
+        Self {
+            under_way: UnderWay::new(ticket.clone(), alone),
+            ticket,
+            alone,
+            done: 0,
+        }
+    }
 }
 
 /// How the handing over of a record ended.
@@ -83,13 +102,15 @@ impl Kafka {
         let config = settings.client_config();
         let shared = Shared::new(events, window);
         let client = Client::start(&config, &shared, &format.probe_topic())?;
+        shared.clients.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             settings,
             config,
             format,
             shared,
             client: Some(client),
-            sending: None,
+            prover: None,
+            sending: VecDeque::new(),
             ready: VecDeque::new(),
         })
     }
@@ -99,9 +120,33 @@ impl Kafka {
         self.client.as_ref().filter(|client| !client.context().is_lost())
     }
 
+    /// Makes the client with the same settings that packs every record alone, unless there is one.
+    fn has_prover(&mut self) -> bool {
+        if self.prover.is_some() {
+            return true;
+        }
+        let mut config = self.config.clone();
+        config.set("batch.num.messages", "1");
+        match Client::start(&config, &self.shared, &self.format.probe_topic()) {
+            Ok(prover) => self.prover = Some(prover),
+            Err(error) => tracing::error!(%error, "no client to find out which record is at fault"),
+        }
+        self.prover.is_some()
+    }
+
+    /// All of it is handed over: the ticket's own reference is given back.
+    fn finish(&mut self, sending: &Sending) {
+        match sending.under_way.done() {
+            Some(Verdict::Report(report)) => self.ready.push_back(report),
+            Some(Verdict::Prove(ticket)) => self.sending.push_front(Sending::new(ticket, true)),
+            None => {}
+        }
+    }
+
     /// Hands over as much as there is room for; true when the ticket is through.
     fn hand_over(&mut self, sending: &mut Sending) -> bool {
-        let Some(client) = self.client.as_ref().filter(|client| !client.context().is_lost()) else {
+        let client = if sending.alone { &self.prover } else { &self.client };
+        let Some(client) = client.as_ref().filter(|client| !client.context().is_lost()) else {
             return false;
         };
         let (producer, shared) = (client.producer(), &self.shared);
@@ -158,8 +203,8 @@ fn produce(
         under_way.fault(class(code), record.first, || why(code, record.topic));
     }
     // Not the last: the one for handing over is still to come.
-    let report = under_way.done();
-    debug_assert!(report.is_none());
+    let verdict = under_way.done();
+    debug_assert!(verdict.is_none());
     if code == RDKafkaErrorCode::QueueFull {
         shared.gauge.want();
         return Handed::Full;
@@ -173,26 +218,29 @@ impl Broker for Kafka {
             self.shared.gauge.want();
             return Err(Busy);
         }
-        if self.sending.is_some() || !self.shared.gauge.has_room() {
+        if !self.sending.is_empty() || !self.shared.gauge.has_room() {
             return Err(Busy);
         }
-        self.sending = Some(Sending {
-            under_way: UnderWay::new(ticket.id),
-            ticket,
-            done: 0,
-        });
+        self.sending.push_back(Sending::new(ticket, false));
         self.resume();
         Ok(())
     }
 
     fn resume(&mut self) {
-        let Some(mut sending) = self.sending.take() else {
-            return;
-        };
-        if self.hand_over(&mut sending) {
-            self.ready.extend(sending.under_way.done());
-        } else {
-            self.sending = Some(sending);
+        for ticket in self.shared.suspects() {
+            self.sending.push_front(Sending::new(ticket, true));
+        }
+        while let Some(mut sending) = self.sending.pop_front() {
+            if sending.alone && !self.has_prover() {
+                let why = || "it could not be found out which record is at fault".into();
+                sending
+                    .under_way
+                    .fault(errors::Class::Again, sending.ticket.first(), why);
+            } else if !self.hand_over(&mut sending) {
+                self.sending.push_front(sending);
+                return;
+            }
+            self.finish(&sending);
         }
     }
 
@@ -204,15 +252,19 @@ impl Broker for Kafka {
         if let Some(client) = self.client.take() {
             client.retire(&self.shared);
         }
-        // A ticket that the old one took in part is over with it: its readings were sent only in part.
-        if let Some(sending) = self.sending.take() {
-            let why: Arc<str> = "the client was replaced".into();
+        if let Some(prover) = self.prover.take() {
+            prover.retire(&self.shared);
+        }
+        // Tickets that the old ones took in part are over with them.
+        for sending in std::mem::take(&mut self.sending) {
+            let why = || "the client was replaced".into();
             sending
                 .under_way
-                .fault(errors::Class::Client, sending.ticket.first(), || why);
-            self.ready.extend(sending.under_way.done());
+                .fault(errors::Class::Client, sending.ticket.first(), why);
+            self.finish(&sending);
         }
         let client = Client::start(&self.config, &self.shared, &self.format.probe_topic())?;
+        self.shared.clients.fetch_add(1, Ordering::Relaxed);
         self.client = Some(client);
         Ok(())
     }
@@ -232,7 +284,7 @@ impl Broker for Kafka {
     }
 
     fn leave(mut self: Box<Self>) {
-        if let Some(client) = self.client.take() {
+        for client in [self.client.take(), self.prover.take()].into_iter().flatten() {
             client.leave();
         }
     }
@@ -240,7 +292,7 @@ impl Broker for Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
+        for client in [self.client.take(), self.prover.take()].into_iter().flatten() {
             client.retire(&self.shared);
         }
     }

@@ -164,7 +164,7 @@ impl Bench {
     /// Commits so many rows of one reading each.
     fn commit(&mut self, rows: u64) {
         for _ in 0..rows {
-            let def = crate::reading::SensorDef {
+            let def = SensorDef {
                 id: SensorId::new("s").unwrap(),
                 measurements: vec![Measurement {
                     name: "t".into(),

@@ -73,7 +73,6 @@ impl Client {
         spawn("kafka-link", move || {
             watch_link(&producer, &end, &alarm.0, &topic)
         })?;
-        shared.clients.fetch_add(1, Ordering::Relaxed);
         Ok(client)
     }
 

@@ -16,9 +16,10 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::errors::{class, loses_client};
-use super::under_way::{Gauge, UnderWay, cost};
+use super::under_way::{Gauge, UnderWay, Verdict, cost};
 use crate::clock::{self, Mono};
 use crate::forward::broker::{BrokerEvent, Events};
+use crate::ticket::Ticket;
 
 /// What is known of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     link_is_up: AtomicBool,
     last_error: Mutex<Option<Arc<str>>>,
     lines: Mutex<Lines>,
+    /// Tickets in which a record may be at fault.
+    suspects: Mutex<Vec<Arc<Ticket>>>,
 }
 
 impl Shared {
@@ -63,7 +66,21 @@ impl Shared {
             link_is_up: AtomicBool::new(false),
             last_error: Mutex::new(None),
             lines: Mutex::new(Lines::default()),
+            suspects: Mutex::new(Vec::new()),
         })
+    }
+
+    fn suspect_ticket(&self, ticket: Arc<Ticket>) {
+        self.suspects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(ticket);
+        (self.events)(BrokerEvent::Room);
+    }
+
+    /// The tickets in which a record may be at fault; each is given once.
+    pub(super) fn suspects(&self) -> Vec<Arc<Ticket>> {
+        std::mem::take(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -251,8 +268,11 @@ impl ProducerContext for Context {
             message.payload().map_or(0, <[u8]>::len),
         );
         let room = self.shared.gauge.remove(cost);
-        if let Some(report) = ticket.done() {
-            (self.shared.events)(BrokerEvent::Report(report));
+        match ticket.done() {
+            Some(Verdict::Report(report)) => (self.shared.events)(BrokerEvent::Report(report)),
+            // Whoever hands over records is told by the same event as when there is room.
+            Some(Verdict::Prove(ticket)) => self.shared.suspect_ticket(ticket),
+            None => {}
         }
         if room {
             (self.shared.events)(BrokerEvent::Room);

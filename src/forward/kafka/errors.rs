@@ -4,6 +4,10 @@
 //! nobody has looked at. Sources are librdkafka 2.12.1 (the bundled one), by function, or what a real broker did (Apache
 //! Kafka 4.3.1). Errors that librdkafka tries again by itself (no leader, too few replicas, time-outs, lost connections)
 //! arrive here only when a client is closed. Must not know lanes.
+//!
+//! Which record of a batch is at fault is not known from here: when the broker names exactly one, librdkafka overwrites
+//! the others' error with it (rd_kafka_dr_msgq0 calls rd_kafka_interceptors_on_acknowledgement_queue with `force_err`), so
+//! that all of them seem to be at fault. It has to be proven, one record at a time.
 
 use std::sync::Arc;
 

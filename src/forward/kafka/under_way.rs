@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::errors::{Class, outcome};
-use crate::ticket::{Outcome, Report, TicketId};
+use crate::ticket::{Outcome, Report, Ticket};
 
 /// A ticket of which records are under way. Every record holds one reference.
 #[derive(Debug)]
 pub(super) struct UnderWay {
-    ticket: TicketId,
+    ticket: Arc<Ticket>,
+    /// Each of its records is a batch of its own: what fails is at fault itself.
+    alone: bool,
     /// Records not reported yet; one more until all of them were handed to the client.
     left: AtomicUsize,
     worst: Mutex<Option<Fault>>,
@@ -25,10 +27,21 @@ struct Fault {
     why: Arc<str>,
 }
 
+/// What a ticket's last record leads to.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The ticket's report.
+    Report(Report),
+    /// A record of a batch is at fault, and nobody knows which: to be sent again, each record by itself.
+    Prove(Arc<Ticket>),
+}
+
 impl UnderWay {
-    pub(super) fn new(ticket: TicketId) -> Arc<Self> {
+    /// With records in batches as they come, or each alone.
+    pub(super) fn new(ticket: Arc<Ticket>, alone: bool) -> Arc<Self> {
         Arc::new(Self {
             ticket,
+            alone,
             left: AtomicUsize::new(1),
             worst: Mutex::new(None),
         })
@@ -54,17 +67,24 @@ impl UnderWay {
         }
     }
 
-    /// One record is dealt with, or the handing over is finished: the report, when that was the last one.
-    pub(super) fn done(&self) -> Option<Report> {
+    /// One record is dealt with, or the handing over is finished: the verdict, when that was the last one.
+    pub(super) fn done(&self) -> Option<Verdict> {
         if self.left.fetch_sub(1, Ordering::AcqRel) > 1 {
             return None;
         }
         let worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let outcome = worst.map_or(Outcome::Delivered, |fault| {
-            outcome(fault.class, fault.sequence, fault.why)
-        });
-        Some(Report {
-            ticket: self.ticket,
+        let Some(fault) = worst else {
+            return Some(self.verdict(Outcome::Delivered));
+        };
+        if fault.class == Class::Record && !self.alone {
+            return Some(Verdict::Prove(self.ticket.clone()));
+        }
+        Some(self.verdict(outcome(fault.class, fault.sequence, fault.why)))
+    }
+
+    fn verdict(&self, outcome: Outcome) -> Verdict {
+        Verdict::Report(Report {
+            ticket: self.ticket.id,
             outcome,
         })
     }
@@ -144,7 +164,13 @@ impl Gauge {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::ticket as readings;
     use super::*;
+    use crate::ticket::TicketId;
+
+    fn ticket() -> Arc<Ticket> {
+        Arc::new(readings(7, 5))
+    }
 
     #[test]
     fn the_worst_record_decides_and_the_last_one_reports() {
@@ -173,16 +199,33 @@ mod tests {
                 Outcome::ClientLost(why("Client 8")),
             ),
         ] {
-            let under_way = UnderWay::new(TicketId(7));
+            let under_way = UnderWay::new(ticket(), true);
             (0..5).for_each(|_| under_way.add());
             for (class, sequence) in faults {
                 under_way.fault(class, sequence, || format!("{class:?} {sequence}").into());
             }
             for _ in 0..5 {
-                assert_eq!(under_way.done(), None);
+                assert!(under_way.done().is_none());
             }
-            let report = under_way.done().unwrap();
+            let Some(Verdict::Report(report)) = under_way.done() else {
+                panic!("no report");
+            };
             assert_eq!((report.ticket, report.outcome), (TicketId(7), expect));
+        }
+    }
+
+    #[test]
+    fn a_record_is_at_fault_only_when_it_was_alone() {
+        for (class, proves) in [
+            (Class::Again, false),
+            (Class::TooLarge, false),
+            (Class::Record, true),
+            (Class::Misconfigured, false),
+        ] {
+            let under_way = UnderWay::new(ticket(), false);
+            under_way.fault(class, 1, || "why".into());
+            let verdict = under_way.done();
+            assert_eq!(matches!(verdict, Some(Verdict::Prove(_))), proves, "{class:?}");
         }
     }
 
