@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::clock::{self, Clock, Mono};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
-use crate::forward::driver::Forwarder;
 use crate::intake::catalog::Catalog;
 use crate::intake::committer::{Committer, Tally};
 use crate::intake::inbox::Inbox;
@@ -27,6 +26,7 @@ mod forwarding;
 mod report;
 mod sources;
 
+use forwarding::Forwarder;
 use sources::Sources;
 
 /// How long sources may take to end; a device that holds one in a system call is left behind.

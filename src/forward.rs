@@ -4,7 +4,12 @@
 //! memory is bounded by budgets, never by the backlog. Must not know sources or the intake.
 
 pub mod backoff;
+pub mod broker;
+pub mod core;
+pub mod driver;
 pub mod gate;
+pub mod kafka;
 pub mod lane;
 pub mod needs;
 pub mod output;
+pub mod trace;

@@ -11,9 +11,12 @@
     )
 )]
 
+pub mod agent;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod exit;
+pub mod format;
 pub mod forward;
 pub mod intake;
 pub mod logging;
