@@ -16,6 +16,7 @@ use crate::intake::inbox::{Batch, Inbox, SubmitError};
 use crate::reading::{Measurement, SensorDef, SensorId, SensorIdError, SensorNo, ValueKind};
 
 pub mod health;
+pub mod i2c;
 pub mod lines;
 pub mod port;
 pub mod serial_frames;

@@ -19,7 +19,6 @@ use tokio::sync::Notify;
 use super::port::{self, Keeper, Port};
 use super::{Context, Running};
 use crate::intake::inbox::Batch;
-pub use edgespool_wire::Position;
 use heard::Nodes;
 pub use roster::Roster;
 

@@ -1,5 +1,6 @@
 //! The one integration-test crate: a module a concern.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
+mod i2c;
 mod support;
 mod tidy;

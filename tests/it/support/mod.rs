@@ -1,3 +1,5 @@
 //! What several test modules share: the world around the agent.
 
+pub(crate) mod intake;
 pub(crate) mod kafka;
+pub(crate) mod pty;
