@@ -44,7 +44,7 @@ impl Socket {
         let name = ptsname(&master, Vec::new()).unwrap();
         std::os::unix::fs::symlink(name.to_str().unwrap(), &self.link).unwrap();
         Adapter {
-            master: AsyncFd::new(master).unwrap(),
+            master: AsyncFd::register(master).unwrap(),
             link: self.link.clone(),
         }
     }
