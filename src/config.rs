@@ -65,3 +65,9 @@ pub fn parse(text: &str, file_name: &str, env: &Env) -> Result<Config, Problems>
 pub fn known_keys() -> Vec<(String, Option<&'static str>)> {
     schema::all()
 }
+
+/// All properties of librdkafka that are passed on, with values at the ends of what they take (none: any text).
+#[must_use]
+pub fn known_properties() -> Vec<(&'static str, Vec<String>)> {
+    check::known_properties()
+}

@@ -13,11 +13,16 @@
 
 pub mod clock;
 pub mod config;
+pub mod exit;
 pub mod forward;
 pub mod intake;
+pub mod logging;
+pub mod panics;
 pub mod queue;
 pub mod reading;
 pub mod source;
+pub mod span;
+pub mod status;
 pub mod sys;
 pub mod template;
 pub mod ticket;

@@ -15,6 +15,8 @@ mod sensors;
 mod serial;
 mod sources;
 
+pub(super) use librdkafka::known as known_properties;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Optio
         return None;
     }
     let device = device(file.section("device"), env, report);
-    let kafka = kafka::check(file.section("kafka"), env, report);
+    let kafka = kafka::check(file, env, report);
     let queue = queue(file.section("queue"), env, report);
     let span = span(file.section("span"), None, report);
     let forward = forward(file.section("forward"), report);
@@ -118,13 +120,12 @@ fn queue(section: Option<&Section>, env: &Env, report: &mut Report<'_>) -> Queue
     let allow_volatile = section
         .and_then(|queue| queue.boolean("allow-volatile"))
         .is_some_and(|found| *found.value);
-    if let Some(found) = section.and_then(|queue| queue.duration("keep-delivered")) {
-        if !found.value.is_zero() {
-            let problem = "not yet in this version: keeping what is delivered";
-            report
-                .error(found.at, "queue.keep-delivered", problem)
-                .hint("\"0s\"");
-        }
+    let kept = section.and_then(|queue| queue.duration("keep-delivered"));
+    if let Some(found) = kept.filter(|found| !found.value.is_zero()) {
+        let problem = "not yet in this version: keeping what is delivered";
+        report
+            .error(found.at, "queue.keep-delivered", problem)
+            .hint("\"0s\"");
     }
     Queue {
         directory: paths::queue_directory(section, allow_volatile, env, report),

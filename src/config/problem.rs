@@ -142,6 +142,7 @@ pub(super) struct Report<'t> {
     line_starts: Vec<usize>,
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    misplaced: Vec<String>,
 }
 
 impl<'t> Report<'t> {
@@ -154,12 +155,23 @@ impl<'t> Report<'t> {
             line_starts,
             errors: Vec::new(),
             warnings: Vec::new(),
+            misplaced: Vec::new(),
         }
     }
 
     /// The text of the file.
     pub(super) fn text(&self) -> &'t str {
         self.text
+    }
+
+    /// Remembers a key that stands in the wrong table: it is not missing where it should stand.
+    pub(super) fn misplaced(&mut self, name: &str) {
+        self.misplaced.push(name.to_owned());
+    }
+
+    /// Whether a key of this name stands in a wrong table.
+    pub(super) fn is_misplaced(&self, name: &str) -> bool {
+        self.misplaced.iter().any(|known| known == name)
     }
 
     /// Something that the agent refuses, at this byte.

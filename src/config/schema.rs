@@ -103,17 +103,6 @@ const fn later_choice(name: &'static str, what: &'static str) -> Choice {
     }
 }
 
-impl Kind {
-    /// The keys of the tables behind this one; none for a value.
-    pub(super) fn keys(&self) -> Vec<&'static Key> {
-        match self {
-            Self::Table(keys) | Self::Tables(keys) | Self::Named(keys) => keys.iter().collect(),
-            Self::Kinds(variants) => variants.iter().flat_map(|variant| variant.keys).collect(),
-            _ => Vec::new(),
-        }
-    }
-}
-
 /// The headers of the tables in which a key of this name may stand, for somebody who put it elsewhere.
 pub(super) fn tables_with(name: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -123,27 +112,33 @@ pub(super) fn tables_with(name: &str) -> Vec<String> {
 
 fn search(keys: &[Key], path: &str, name: &str, found: &mut Vec<String>) {
     for key in keys {
-        let mut path = if path.is_empty() {
+        let path = if path.is_empty() {
             key.name.to_owned()
         } else {
             format!("{path}.{}", key.name)
         };
-        if matches!(key.kind, Kind::Named(_)) {
-            path.push_str(".NAME");
-        }
-        let inside = key.kind.keys();
-        if inside.iter().any(|key| key.name == name) {
-            found.push(match key.kind {
-                Kind::Tables(_) | Kind::Kinds(_) => format!("[[{path}]]"),
-                _ => format!("[{path}]"),
-            });
-        }
-        for key in inside {
-            search(std::slice::from_ref(key), &path, name, found);
+        let mut inside = |keys: &[Key], path: &str, header: String| {
+            if keys.iter().any(|key| key.name == name) {
+                found.push(header);
+            }
+            search(keys, path, name, found);
+        };
+        match &key.kind {
+            Kind::Table(keys) => inside(keys, &path, format!("[{path}]")),
+            Kind::Named(keys) => inside(keys, &format!("{path}.NAME"), format!("[{path}.NAME]")),
+            Kind::Tables(keys) => inside(keys, &path, format!("[[{path}]]")),
+            Kind::Kinds(variants) => {
+                for variant in *variants {
+                    inside(
+                        variant.keys,
+                        &path,
+                        format!("[[{path}]] of kind \"{}\"", variant.name),
+                    );
+                }
+            }
+            _ => {}
         }
     }
-    found.sort_unstable();
-    found.dedup();
 }
 
 /// All keys by their full names, with what those are part of that are to come.

@@ -47,7 +47,7 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     };
     let trimmed = text.trim();
     if !trimmed.is_empty() && trimmed.chars().all(|c| c.is_ascii_digit()) {
-        return Err(wrong(format!("say the unit: \"{trimmed}KiB\"")));
+        return Err(wrong(format!("say the unit: \"{trimmed}B\"")));
     }
     match trimmed.parse::<ByteSize>() {
         Ok(size) => Ok(size.as_u64()),
@@ -104,7 +104,7 @@ mod tests {
             ("512 MiB", Ok(512 << 20)),
             ("20kB", Ok(20_000)),
             ("1.5GiB", Ok(3 << 29)),
-            ("20", Err("say the unit: \"20KiB\"")),
+            ("20", Err("say the unit: \"20B\"")),
             ("fast", Err("a number and B, KiB, MiB or GiB: \"20KiB\"")),
             ("", Err("a number and B, KiB, MiB or GiB: \"20KiB\"")),
             ("-5KiB", Err("a number and B, KiB, MiB or GiB: \"20KiB\"")),

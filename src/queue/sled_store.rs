@@ -14,7 +14,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use std::time::Duration;
 use super::store::{Generation, Store, StoreError, Tail};
 use super::tail_file::TailFile;
 use super::types::RowNo;
-use crate::sys;
+use crate::{panics, sys};
 
 const FORMAT: &str = "edgespool-queue 1\n";
 /// Small: the queue reads each row once. sled splits it over 256 shards.
@@ -102,9 +101,8 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
         .map_err(failed("open", &path))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Refused {
-            what: format!("the queue {} is in use by another agent", directory.display()),
-            hint: "stop that one, or give this one a directory of its own (queue.directory)".into(),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse {
+            directory: directory.display().to_string(),
         }),
         Err(error) => Err(failed("lock", &path)(error.into())),
     }
@@ -299,19 +297,12 @@ fn open_once(first: RowNo, path: &Path) -> Result<sled::Db, StoreError> {
         generation: first,
         what,
     };
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+    match panics::contained(|| config.open()) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(sled::Error::Io(source))) => Err(failed("open", path)(source)),
         Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(panic) => Err(damaged(panic_text(&*panic))),
+        Err(panic) => Err(damaged(panic)),
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("panicked")
-        .to_owned()
 }
 
 impl Generation for SledGeneration {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Step};
 use super::fold::{Ledger, SensorState};
 use super::log::{Log, Waker, lock};
 use super::mailbox::Progress;
@@ -131,6 +131,17 @@ impl Observer {
             bytes,
             generations: firsts.len(),
             ledger: state.ledger(OutputNo(0)),
+        }
+    }
+
+    /// When the oldest row that an output still needs was committed, nanoseconds since 1970; `None` when all is released,
+    /// or that row cannot be read.
+    #[must_use]
+    pub fn oldest(&self) -> Option<i64> {
+        let floor = lock(&self.log.state).floor().max(1);
+        match Cursor::new(self.log.clone(), floor).step()? {
+            Step::Row(row) => Some(row.committed),
+            Step::Damaged { .. } => None,
         }
     }
 

@@ -29,7 +29,13 @@ pub enum StoreError {
         /// What the store said.
         what: String,
     },
-    /// The directory is in use, foreign or of a newer format: nothing that repair could mend.
+    /// Another process has the directory.
+    #[error("the queue {directory} is in use by another agent")]
+    InUse {
+        /// Which directory.
+        directory: String,
+    },
+    /// The directory is foreign or of a newer format: nothing that repair could mend.
     #[error("{what}")]
     Refused {
         /// Why, in words for a user.

@@ -3,5 +3,6 @@
 
 mod i2c;
 mod serial;
+mod config;
 mod support;
 mod tidy;

@@ -164,6 +164,26 @@ fn an_acknowledgement_that_repeats_the_last_makes_it_go_back_but_not_each_time()
 }
 
 #[test]
+fn a_gateway_that_takes_long_is_given_longer() {
+    let mut node = talking(10);
+    record(&mut node, 0, 5);
+    let (first, gone) = (RESEND_FIRST, 3 * RESEND_FIRST);
+    let expect = [(0, "a 1-5"), (first, "a 1-5"), (gone, "hello 1")];
+    assert_eq!(
+        monologue(&mut node, 0, gone + 1),
+        expect.map(|(at, said)| (at, said.to_owned()))
+    );
+    node.receive(&ack(BOOT, 0), gone);
+    assert_eq!(said(&mut node, gone), ["a 1-5"]);
+    node.receive(&ack(BOOT, 2), gone + 100);
+    let again = gone + 100 + 2 * first;
+    assert_eq!(
+        monologue(&mut node, gone + 100, again + 1),
+        [(again, "a 3-5".to_owned())]
+    );
+}
+
+#[test]
 fn consecutive_readings_of_one_sensor_share_a_frame() {
     let mut node = talking(200);
     for (sensor, count) in [(0, 3), (1, 1), (0, 1), (1, 100)] {
@@ -254,8 +274,34 @@ fn an_acknowledgement_below_what_was_released_is_answered_with_a_hello() {
     (0..20).for_each(|at| node.receive(&ack(BOOT, 2), 1003 + at));
     assert_eq!(said(&mut node, 1100), [""; 0]);
     assert_eq!(node.acknowledged_through(), 8, "what is released stays so");
-    node.receive(&ack(BOOT, 8), 1200);
-    assert_eq!(said(&mut node, 1200), ["a 9-10"]);
+    node.receive(&ack(BOOT, 9), 1200);
+    assert_eq!(
+        said(&mut node, 1200),
+        ["a 10-10"],
+        "all that is left is sent again at once"
+    );
+}
+
+#[test]
+fn sending_more_does_not_put_off_sending_again() {
+    let mut node = talking(10);
+    for now in [0, 1000, 2000, RESEND_FIRST - 1] {
+        record(&mut node, 0, 1);
+        assert_eq!(said(&mut node, now).len(), 1);
+    }
+    assert_eq!(said(&mut node, RESEND_FIRST), ["a 1-4"]);
+}
+
+#[test]
+fn what_is_left_after_an_acknowledgement_has_its_own_time() {
+    let mut node = talking(10);
+    record(&mut node, 0, 5);
+    assert_eq!(said(&mut node, 0), ["a 1-5"]);
+    node.receive(&ack(BOOT, 2), 2000);
+    assert_eq!(
+        monologue(&mut node, 2000, 6000),
+        [(2000 + RESEND_FIRST, "a 3-5".to_owned())]
+    );
 }
 
 #[test]

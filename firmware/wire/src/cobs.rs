@@ -117,7 +117,7 @@ impl Unstuff {
     }
 
     fn open_block(&mut self, code: u8, buffer: &mut [u8]) {
-        if self.started && self.zero_due {
+        if self.zero_due {
             self.append(&[0], buffer);
         }
         self.started = true;

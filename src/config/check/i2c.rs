@@ -140,7 +140,10 @@ fn address(section: &Section, ranges: Option<Ranges>, report: &mut Report<'_>) -
     if let Some(address) = address.filter(|address| fits(*address)) {
         return Some(address);
     }
-    let written = format!("{:#04x}", found.value);
+    let written = match u64::try_from(*found.value) {
+        Ok(number) => format!("{number:#04x}"),
+        Err(_) => found.value.to_string(),
+    };
     // Some data sheets count the bit for reading and writing into the address.
     let halved = u8::try_from(*found.value / 2)
         .ok()

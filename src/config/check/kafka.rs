@@ -7,6 +7,7 @@ use super::super::file::{At, Section};
 use super::super::model::{Acks, Compression, Delivery, Format, Pairs};
 use super::super::problem::{Report, quoted, shown};
 use super::{librdkafka, names};
+use crate::reading::MAX_SENSOR_ID;
 use crate::template::{MAX_TOPIC, Part, Template, TemplateError, is_topic_character};
 
 /// The environment variable that wins over `brokers`.
@@ -31,8 +32,9 @@ pub(super) struct Found {
     pub(super) librdkafka: Pairs,
 }
 
-pub(super) fn check(section: Option<&Section>, env: &Env, report: &mut Report<'_>) -> Found {
-    let brokers = brokers(section, env, report);
+pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Found {
+    let section = file.section("kafka");
+    let brokers = brokers(file, env, report);
     let topic = template(section, "topic", "temperature", report);
     if let (Some(section), Some(topic)) = (section, &topic) {
         topic_characters(topic, &section.key("topic"), report);
@@ -54,7 +56,8 @@ pub(super) fn check(section: Option<&Section>, env: &Env, report: &mut Report<'_
     }
 }
 
-fn brokers(section: Option<&Section>, env: &Env, report: &mut Report<'_>) -> Vec<String> {
+fn brokers(file: &Section, env: &Env, report: &mut Report<'_>) -> Vec<String> {
+    let section = file.section("kafka");
     let mut listed = Vec::new();
     if let Some((kafka, found)) = section.and_then(|kafka| Some((kafka, kafka.texts("brokers")?))) {
         let key = kafka.key("brokers");
@@ -92,7 +95,8 @@ fn brokers(section: Option<&Section>, env: &Env, report: &mut Report<'_>) -> Vec
     {
         return from_environment(address, report);
     }
-    if section.is_none_or(|kafka| kafka.lacks("brokers")) {
+    let lacks = section.map_or_else(|| file.lacks("kafka"), |kafka| kafka.lacks("brokers"));
+    if lacks && !report.is_misplaced("brokers") {
         report
             .error(section.map_or(0, |kafka| kafka.at), "kafka.brokers", "is missing")
             .why("without it nobody knows where readings go")
@@ -167,14 +171,11 @@ fn topic_characters(topic: &Placed, key: &str, report: &mut Report<'_>) {
             return;
         }
     }
-    if let [Part::Literal(name)] = topic.value.parts() {
-        if matches!(name.as_str(), "." | "..") {
-            report.error(
-                topic.at,
-                key,
-                format!("Kafka does not allow a topic called {}", quoted(name)),
-            );
-        }
+    if let [Part::Literal(name)] = topic.value.parts()
+        && matches!(name.as_str(), "." | "..")
+    {
+        let problem = format!("Kafka does not allow a topic called {}", quoted(name));
+        report.error(topic.at, key, problem);
     }
 }
 
@@ -207,13 +208,11 @@ pub(super) fn fits(
                 sensors.longest_tag(device, tag)
             });
         if longest > MAX_TOPIC {
-            report
-                .error(
-                    template.at,
-                    key,
-                    format!("a topic could get {longest} bytes, Kafka allows {MAX_TOPIC}"),
-                )
-                .why("a sensor ID that is not known beforehand may have 128 bytes");
+            let problem = format!("a topic could get {longest} bytes, Kafka allows {MAX_TOPIC}");
+            let problem = report.error(template.at, key, problem);
+            if template.value.names_sensor() && sensors.longest_id() == MAX_SENSOR_ID {
+                problem.why(format!("a sensor's ID may have {MAX_SENSOR_ID} bytes"));
+            }
         }
     }
 }

@@ -48,8 +48,8 @@ pub(super) fn queue_directory(
         report
             .error(at, key, format!("{} is on {name}", quoted(text)))
             .why(match name {
-                "overlayfs" => "what is written there ends with the container or the boot",
-                _ => "what is written there is memory and ends with the power",
+                "overlayfs" => "what is written there often goes with its container",
+                _ => "that is memory, and a power cut takes all of it",
             })
             .hint("a directory on a disk, or allow-volatile = true where readings may be lost");
     }
@@ -64,7 +64,7 @@ pub(super) fn socket(section: Option<&Section>, report: &mut Report<'_>) -> Opti
         found.at,
         found.value,
         key,
-        "status could be asked from anywhere",
+        "the agent and edgespool status run in different directories",
         SOCKET,
         report,
     )?;

@@ -1,6 +1,6 @@
 //! Patterns of text lines: compiled, and where they go wrong.
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 
 use super::super::file::{At, Section};
 use super::super::problem::{Report, quoted};
@@ -9,6 +9,9 @@ use super::names;
 
 /// Characters of a pattern: the search for the place of an error tries them one by one.
 const MAX_PATTERN: usize = 1000;
+
+/// Bytes that a compiled pattern may have.
+const MAX_COMPILED: usize = 1 << 20;
 
 /// The group that names the sensor.
 const SENSOR: &str = "sensor";
@@ -73,7 +76,7 @@ fn compile(found: &At<&String>, key: &str, report: &mut Report<'_>) -> Option<Re
         report.error(found.at, key, problem);
         return None;
     }
-    match Regex::new(text) {
+    match build(text) {
         Ok(regex) => Some(regex),
         Err(error) => {
             let offset = fault_at(text, &error.to_string());
@@ -89,13 +92,17 @@ fn compile(found: &At<&String>, key: &str, report: &mut Report<'_>) -> Option<Re
     }
 }
 
+fn build(text: &str) -> Result<Regex, regex_lite::Error> {
+    RegexBuilder::new(text).size_limit(MAX_COMPILED).build()
+}
+
 /// The byte at which a pattern goes wrong: the last character of the shortest piece from its beginning that has the
 /// same error, as all longer pieces have. (The compiler itself says only what is wrong.)
 fn fault_at(text: &str, error: &str) -> usize {
     let mut first = text.char_indices().next_back().map_or(0, |(at, _)| at);
     for (at, c) in text.char_indices().rev() {
         let piece = text.get(..at + c.len_utf8()).unwrap_or(text);
-        if Regex::new(piece).map_or_else(|other| other.to_string() != error, |_| true) {
+        if build(piece).map_or_else(|other| other.to_string() != error, |_| true) {
             break;
         }
         first = at;
@@ -110,17 +117,18 @@ mod tests {
     #[test]
     fn the_place_of_an_error_is_found() {
         for (pattern, column) in [
-            ("^(a(b", 4),
+            ("^(a(b", 2),
+            ("^(a)(b", 5),
             ("(a(b)c", 1),
             ("a)b", 2),
             ("*a", 1),
-            ("a[b-", 2),
+            ("a[b-", 4),
             (r"ab\q+c", 4),
             (r"(?P<a>x)(?P<a>y)z", 14),
             ("x{2,1}y", 6),
             ("é(", 3),
         ] {
-            let error = Regex::new(pattern).unwrap_err().to_string();
+            let error = build(pattern).unwrap_err().to_string();
             assert_eq!(fault_at(pattern, &error) + 1, column, "{pattern}: {error}");
         }
     }

@@ -120,10 +120,10 @@ impl Sources {
     pub(super) fn measurements(&self, sensor: &SensorId) -> Option<Vec<String>> {
         match self.declared.get(sensor) {
             Some(names) => Some(names.clone()),
-            None => self
-                .measured
-                .as_ref()
-                .map(|names| names.iter().cloned().collect()),
+            None => {
+                let known = self.measured.as_ref().filter(|names| !names.is_empty())?;
+                Some(known.iter().cloned().collect())
+            }
         }
     }
 
@@ -197,7 +197,7 @@ impl Taken {
             Source::I2c(i2c) => {
                 for (sensor, inner) in i2c.sensors.iter().zip(tables) {
                     let place = (i2c.bus.clone(), sensor.address);
-                    if let Some(other) = self.addresses.insert(place, inner.path.clone()) {
+                    if let Some(other) = self.addresses.get(&place) {
                         let at = inner.integer("address").map_or(inner.at, |found| found.at);
                         let problem = format!(
                             "{:#04x} is the address of {other} on the same bus",
@@ -206,17 +206,21 @@ impl Taken {
                         report
                             .error(at, &inner.key("address"), problem)
                             .why("both would answer at once");
+                    } else {
+                        self.addresses.insert(place, inner.path.clone());
                     }
                 }
                 return;
             }
             Source::Simulated(_) => return,
         };
-        if let Some(other) = self.ports.insert(port.clone(), section.path.clone()) {
+        if let Some(other) = self.ports.get(port) {
             let at = section.text("port").map_or(section.at, |found| found.at);
             report
                 .error(at, &section.key("port"), format!("{other} has this port already"))
                 .why("each would get only some of the bytes");
+        } else {
+            self.ports.insert(port.clone(), section.path.clone());
         }
     }
 }

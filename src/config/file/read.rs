@@ -47,7 +47,7 @@ pub(super) fn value(found: &Found<'_>, kind: &Kind, path: &str, report: &mut Rep
         (Kind::Pairs, DeValue::Table(table)) => Some(Value::Pairs(pairs(table, path, report))),
         (Kind::Properties, DeValue::Table(table)) => {
             let mut all = Vec::new();
-            properties(table, "", path, &mut all, report);
+            properties(table, "", None, path, &mut all, report);
             all.sort_by_key(|pair| pair.name.at);
             Some(Value::Pairs(all))
         }
@@ -181,15 +181,23 @@ fn pairs(table: &DeTable<'_>, path: &str, report: &mut Report<'_>) -> Vec<Pair> 
 }
 
 /// `a.b = 1` without quotes is a table in a table to TOML, and a name with a dot in it to whoever wrote it.
-fn properties(table: &DeTable<'_>, prefix: &str, path: &str, all: &mut Vec<Pair>, report: &mut Report<'_>) {
+fn properties(
+    table: &DeTable<'_>,
+    prefix: &str,
+    begins: Option<usize>,
+    path: &str,
+    all: &mut Vec<Pair>,
+    report: &mut Report<'_>,
+) {
     for (name, value) in table {
+        let at = begins.unwrap_or(name.span().start);
         let full = match prefix {
             "" => name.get_ref().to_string(),
             _ => format!("{prefix}.{}", name.get_ref()),
         };
         let text = match value.get_ref() {
             DeValue::Table(inner) => {
-                properties(inner, &full, path, all, report);
+                properties(inner, &full, Some(at), path, all, report);
                 continue;
             }
             DeValue::String(text) => text.to_string(),
@@ -202,7 +210,10 @@ fn properties(table: &DeTable<'_>, prefix: &str, path: &str, all: &mut Vec<Pair>
             }
         };
         all.push(Pair {
-            name: placed(name, full),
+            name: At {
+                at,
+                ..placed(name, full)
+            },
             value: placed(value, text),
         });
     }

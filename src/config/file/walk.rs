@@ -32,7 +32,16 @@ pub(super) fn syntax<'t>(report: &mut Report<'t>) -> Option<DeTable<'t>> {
         let at = error.span().map_or(0, |span| span.start);
         let (line, _) = report.place(at);
         if line != last_line {
-            report.error(at, "", error.message());
+            let what = error
+                .span()
+                .and_then(|span| report.text().get(span))
+                .unwrap_or_default();
+            let problem = match error.message() {
+                // A key that stands twice is not the one that the eye falls on first.
+                "duplicate key" => format!("duplicate key {}", quoted(what)),
+                message => message.to_owned(),
+            };
+            report.error(at, "", problem);
         }
         last_line = line;
     }
@@ -337,6 +346,7 @@ fn unknown(
             .hint("put it into a file of its own that only the agent can read");
     } else if let Some(header) = schema::tables_with(name).first() {
         problem.hint(format!("it belongs under {header}"));
+        report.misplaced(name);
     } else if let Some(present) = nearest(name, keys.iter().map(|key| key.name)) {
         problem.hint(format!("did you mean \"{present}\", which is there already?"));
     }

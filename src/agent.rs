@@ -1,0 +1,264 @@
+//! The composition root: knows everything, decides nothing.
+//!
+//! Owns the order of start and stop, and the translation of the device file into each part's own settings. A broker or a
+//! sensor that is absent is no reason not to start; a queue that cannot be opened is.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{self, Clock, Mono};
+use crate::config::Config;
+use crate::exit::{Code, Failure};
+use crate::forward::driver::Forwarder;
+use crate::intake::catalog::Catalog;
+use crate::intake::committer::{Committer, Tally};
+use crate::intake::inbox::Inbox;
+use crate::queue::appender::{Appender, Commit};
+use crate::queue::open::{Finding, GENERATION_BYTES, Queue, Settings, draw_epoch, open};
+use crate::queue::sled_store::SledStore;
+use crate::queue::spool::Observer;
+use crate::queue::store::StoreError;
+use crate::status::Snapshot;
+use crate::{panics, sys};
+
+mod forwarding;
+mod report;
+mod sources;
+
+use sources::Sources;
+
+/// How long sources may take to end; a device that holds one in a system call is left behind.
+const SOURCES_END: Duration = Duration::from_millis(200);
+/// How long the last commit may take: an SD card stalls for hundreds of milliseconds.
+const LAST_COMMIT: Duration = Duration::from_millis(900);
+/// How long reports of what is under way are waited for.
+const LAST_REPORTS: Duration = Duration::from_millis(500);
+
+/// Why a running agent must end.
+#[derive(Debug)]
+pub enum Event {
+    /// The operating system says so.
+    Stop,
+    /// SIGHUP.
+    Reload,
+    /// The store failed: no more receipts can be given.
+    Store(StoreError),
+    /// The forwarder ended by itself: a bug.
+    Forwarder,
+}
+
+/// Whether the agent listens to the process's signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signals {
+    /// SIGTERM, SIGINT and SIGHUP become events.
+    Watched,
+    /// They are somebody else's.
+    Left,
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    view: Arc<View>,
+    sources: Sources,
+    committing: Receiver<Result<Appender, StoreError>>,
+    events: Receiver<Event>,
+    outbox: SyncSender<Event>,
+}
+
+/// What status needs; shared with the socket.
+#[derive(Debug)]
+struct View {
+    device: String,
+    directory: String,
+    started: Mono,
+    clock: Arc<Clock>,
+    inbox: Arc<Inbox>,
+    tally: Arc<Tally>,
+    observer: Observer,
+    forwarder: Mutex<Option<Forwarder>>,
+    sources: Mutex<Vec<Arc<crate::source::Health>>>,
+    warnings: Vec<String>,
+}
+
+impl Agent {
+    /// Opens the queue and starts everything.
+    ///
+    /// # Errors
+    /// When the queue cannot be opened, or the system gives no threads.
+    pub fn start(config: Config, signals: Signals) -> Result<Self, Failure> {
+        let clock = Arc::new(Clock::new());
+        let queue = open_queue(&config, &clock)?;
+        queue.findings.iter().for_each(log_finding);
+        let interval = config.queue.commit_interval;
+        let max = usize::try_from(config.queue.max_sensors).unwrap_or(usize::MAX);
+        let inbox = Arc::new(Inbox::new(interval, Catalog::new(queue.sensors, max)));
+        let tally = Arc::new(Tally::default());
+        let (outbox, events) = sync_channel(8);
+        let committer = Committer::new(inbox.clone(), queue.appender, clock.clone(), interval, tally.clone());
+        let committing = spawn_committer(committer, outbox.clone())?;
+        let spool = queue.spools.into_iter().next().ok_or_else(|| bug("a queue without an output"))?;
+        let forwarder = forwarding::start(&config, spool, &clock, &inbox, &outbox)?;
+        let view = Arc::new(View {
+            device: config.device.id.clone(),
+            directory: config.queue.directory.display().to_string(),
+            started: clock.mono(),
+            clock,
+            inbox,
+            tally,
+            observer: queue.observer,
+            forwarder: Mutex::new(Some(forwarder)),
+            sources: Mutex::default(),
+            warnings: config.warnings.iter().map(ToString::to_string).collect(),
+        });
+        let watched = (signals == Signals::Watched).then(|| outbox.clone());
+        let sources = sources::start(&config, &view, queue.nodes, watched)?;
+        Ok(Self { view, sources, committing, events, outbox })
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        report::snapshot(&self.view)
+    }
+
+    /// Waits for a reason to end; `None` when none came in that time.
+    #[must_use]
+    pub fn wait(&self, patience: Option<Duration>) -> Option<Event> {
+        match patience {
+            None => self.events.recv().ok(),
+            Some(patience) => match self.events.recv_timeout(patience) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+            },
+        }
+    }
+
+    /// Stops within two seconds: sources; the last commit; what is reported of what is under way; the releases. What hangs
+    /// is left behind: what was accepted is on disk, and what was not released is sent again.
+    pub fn stop(self) -> Result<(), StoreError> {
+        self.sources.stop(SOURCES_END);
+        self.view.inbox.close();
+        let appender = self.committing.recv_timeout(LAST_COMMIT);
+        let forwarder = self.view.forwarder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(forwarder) = forwarder {
+            forwarder.stop(LAST_REPORTS);
+        }
+        drop(self.outbox);
+        let Ok(appender) = appender else {
+            tracing::warn!("the disk did not answer in time: the last commit is left to chance");
+            return Ok(());
+        };
+        let mut appender = appender?;
+        appender.commit(Commit::default(), self.view.clock.stamp())?;
+        Ok(())
+    }
+}
+
+fn bug(what: &str) -> Failure {
+    Failure::new("start", what.to_owned(), Code::Bug)
+}
+
+fn open_queue(config: &Config, clock: &Clock) -> Result<Queue, Failure> {
+    let directory = &config.queue.directory;
+    let failed = |error: StoreError| store_failure(format!("open the queue in {}", directory.display()), error);
+    let store = SledStore::open(directory).map_err(failed)?;
+    let fresh_epoch = draw_epoch().map_err(|error| Failure::new("draw a random number", error, Code::Io))?;
+    let settings =
+        Settings { generation_bytes: GENERATION_BYTES, outputs: 1, boot: clock::boot_id(), fresh_epoch };
+    open(Arc::new(store), &settings, clock.stamp()).map_err(failed)
+}
+
+/// A store's error as a failure of the command.
+fn store_failure(doing: String, error: StoreError) -> Failure {
+    let (code, hint) = match &error {
+        StoreError::Io { source, .. } => (crate::exit::code_of(source), None),
+        StoreError::InUse { .. } => {
+            let hint = "stop that one, or give this one a directory of its own (queue.directory)";
+            (Code::Unavailable, Some(hint.to_owned()))
+        }
+        StoreError::Refused { hint, .. } => (Code::Config, Some(hint.clone())),
+        StoreError::Damaged { .. } => (Code::Io, Some("nothing was changed; keep the directory for salvage".into())),
+    };
+    Failure { hint, ..Failure::new(doing, error, code) }
+}
+
+fn log_finding(finding: &Finding) {
+    match finding {
+        Finding::Created { epoch } => tracing::info!(%epoch, "made a new queue"),
+        Finding::Opened { rows } => tracing::info!(rows, "opened the queue"),
+        Finding::DamagedRow { row, why } => tracing::error!(row, why, "a row of the queue cannot be read"),
+        Finding::LostTail { from, known, epoch } => {
+            tracing::error!(from, known, %epoch, "the queue lost its newest rows; a new epoch begins");
+        }
+    }
+}
+
+/// The commit thread hands back its appender, or its error; the error is also a reason to end.
+fn spawn_committer(
+    committer: Committer,
+    outbox: SyncSender<Event>,
+) -> Result<Receiver<Result<Appender, StoreError>>, Failure> {
+    let (sender, receiver) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("commit".into());
+    let work = move || match committer.run() {
+        Ok(appender) => drop(sender.send(Ok(appender))),
+        Err(error) => {
+            tell(&outbox, Event::Store(error));
+        }
+    };
+    thread.spawn(work).map_err(|error| Failure::new("start the commit thread", error, Code::Io))?;
+    Ok(receiver)
+}
+
+/// Events are few and the first one ends the agent: a full channel has a reason to end in it already.
+fn tell(outbox: &SyncSender<Event>, event: Event) {
+    match outbox.try_send(event) {
+        Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+    }
+}
+
+/// `edgespool run`: until a signal comes. Leaves the process at once, without destructors that could wait.
+///
+/// # Errors
+/// When the agent cannot start.
+pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
+    sys::limit_arenas();
+    panics::end_the_process();
+    let agent = Agent::start(config, Signals::Watched)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "running");
+    loop {
+        match agent.wait(None) {
+            Some(Event::Reload) => reload(path),
+            Some(Event::Stop) => break,
+            Some(Event::Store(error)) => {
+                let failure = store_failure("store readings".into(), error);
+                tracing::error!(error = %failure.text().trim_end(), "stopping: no receipt can be given");
+                sys::exit_now(i32::from(failure.code));
+            }
+            Some(Event::Forwarder) | None => {
+                tracing::error!("the forwarder ended by itself: this is a bug");
+                sys::exit_now(i32::from(Code::Bug as u8));
+            }
+        }
+    }
+    tracing::info!("stopping");
+    let code = match agent.stop() {
+        Ok(()) => Code::Ok,
+        Err(error) => {
+            tracing::error!(%error, "the last commit failed");
+            Code::Io
+        }
+    };
+    sys::exit_now(i32::from(code as u8))
+}
+
+/// SIGHUP: the file is checked, and a restart is asked for: it loses nothing, and takes what the file says as a whole.
+fn reload(path: &Path) {
+    match crate::config::load(path, &crate::config::Env::of_process()) {
+        Ok(_) => tracing::warn!("the device file is good; this version takes it up at a restart, which loses nothing"),
+        Err(error) => tracing::error!(%error, "the device file is refused; the agent goes on with the one it has"),
+    }
+}

@@ -1,0 +1,53 @@
+//! The status answer, put together from what every part says of itself.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::{View, forwarding};
+use crate::queue::types::OutputNo;
+use crate::status::{Clock, Queue, Refused, Sensor, Snapshot};
+
+pub(super) fn snapshot(view: &View) -> Snapshot {
+    let figures = view.observer.figures();
+    let states = view.observer.sensors();
+    let name = |number: usize| states.get(number).and_then(|s| s.def.as_ref()).map(|def| def.id.to_string());
+    let sensors = states.iter().filter_map(|state| {
+        let id = state.def.as_ref()?.id.to_string();
+        Some(Sensor { id, sequence: state.next.saturating_sub(1), ledger: state.ledger(OutputNo(0)).into() })
+    });
+    let forwarder = view.forwarder.lock().unwrap_or_else(PoisonError::into_inner);
+    let (kafka, held) = forwarder.as_ref().map(|f| forwarding::report(f, name)).unwrap_or_default();
+    let healths = view.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    let shown: Vec<_> = healths.iter().map(|health| health.snapshot()).collect();
+    let mut refused = Refused { invalid: view.tally.invalid.load(Ordering::Relaxed), ..Refused::default() };
+    for source in &shown {
+        refused.inbox += source.counters.refused.inbox;
+        refused.invalid += source.counters.refused.invalid;
+        refused.max_sensors += source.counters.refused.max_sensors;
+    }
+    Snapshot {
+        version: env!("CARGO_PKG_VERSION").into(),
+        device: view.device.clone(),
+        uptime_ms: u64::try_from(view.clock.mono().since(view.started).as_millis()).unwrap_or(u64::MAX),
+        ledger: figures.ledger.into(),
+        clock: Clock {
+            synchronized: view.clock.is_synchronized(),
+            held: held.map_or(0, |(count, _)| count),
+            held_for_ms: held.and_then(|(_, left)| left),
+        },
+        queue: Queue {
+            directory: view.directory.clone(),
+            epoch: figures.epoch.map_or(0, |epoch| epoch.0),
+            rows: figures.rows,
+            bytes: figures.bytes,
+            generations: figures.generations as u64,
+            oldest: view.observer.oldest(),
+            commits: view.tally.commits.load(Ordering::Relaxed),
+        },
+        refused,
+        kafka,
+        sources: shown.iter().filter_map(|source| serde_json::to_value(source).ok()).collect(),
+        sensors: sensors.collect(),
+        warnings: view.warnings.clone(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Starting and stopping the sources, on the agent's one asynchronous runtime.
+//!
+//! Owns the runtime's thread, the status socket on it, and the signals. Promises that stopping takes a bounded time.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::{Event, View, report, tell};
+use crate::config::{self, ChipDriver, Config};
+use crate::exit::{Code, Failure};
+use crate::intake::inbox::NodePosition;
+use crate::source::{self, Context, Knowledge, Overrides, Running};
+use crate::status::socket;
+
+/// The sources' thread.
+#[derive(Debug)]
+pub(super) struct Sources {
+    stop: oneshot::Sender<()>,
+    ended: Receiver<()>,
+}
+
+impl Sources {
+    /// Stops all sources; what has not ended after `patience` is left behind.
+    pub(super) fn stop(self, patience: Duration) {
+        // Nobody listens any more when the thread has ended already.
+        drop(self.stop.send(()));
+        if self.ended.recv_timeout(patience + Duration::from_millis(50)).is_err() {
+            tracing::warn!("a source did not end in time and is left behind");
+        }
+    }
+}
+
+/// Starts the thread, and on it the sources, the status socket and, if wanted, the signals.
+pub(super) fn start(
+    config: &Config,
+    view: &Arc<View>,
+    nodes: Vec<NodePosition>,
+    outbox: Option<SyncSender<Event>>,
+) -> Result<Sources, Failure> {
+    let (stop, stopped) = oneshot::channel();
+    let (done, ended) = sync_channel(1);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("start the asynchronous runtime", error, Code::Io))?;
+    let (config, view) = (config.clone(), view.clone());
+    let work = move || {
+        runtime.block_on(async {
+            let mut running = spawn_all(&config, &view, nodes);
+            let healths = running.iter().map(|source| source.health().clone()).collect();
+            *view.sources.lock().unwrap_or_else(PoisonError::into_inner) = healths;
+            listen(&config.status.socket, &view);
+            if let Some(outbox) = outbox {
+                watch_signals(&outbox);
+            }
+            // An agent that is gone wants a stop, too.
+            drop(stopped.await);
+            stop_all(&mut running).await;
+            drop(std::fs::remove_file(&config.status.socket));
+        });
+        drop(done.send(()));
+        // Blocking threads of the runtime may hang in a device: nobody waits for them.
+        runtime.shutdown_background();
+    };
+    let thread = std::thread::Builder::new().name("sources".into());
+    thread.spawn(work).map_err(|error| Failure::new("start the sources' thread", error, Code::Io))?;
+    Ok(Sources { stop, ended })
+}
+
+async fn stop_all(running: &mut [Running]) {
+    running.iter().for_each(Running::stop);
+    let all = async {
+        for source in running.iter_mut() {
+            source.ended().await;
+        }
+    };
+    drop(tokio::time::timeout(super::SOURCES_END, all).await);
+}
+
+fn listen(path: &Path, view: &Arc<View>) {
+    match socket::listen(path) {
+        Ok(listener) => {
+            let view = view.clone();
+            drop(tokio::spawn(socket::serve(listener, Arc::new(move || report::snapshot(&view)))));
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "no status socket; everything else goes on");
+        }
+    }
+}
+
+fn watch_signals(outbox: &SyncSender<Event>) {
+    let stops = [SignalKind::terminate(), SignalKind::interrupt()];
+    for kind in stops {
+        on_signal(kind, outbox.clone(), || Event::Stop);
+    }
+    on_signal(SignalKind::hangup(), outbox.clone(), || Event::Reload);
+}
+
+fn on_signal(kind: SignalKind, outbox: SyncSender<Event>, event: fn() -> Event) {
+    match signal(kind) {
+        Ok(mut stream) => drop(tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                tell(&outbox, event());
+            }
+        })),
+        Err(error) => tracing::warn!(%error, "a signal cannot be watched"),
+    }
+}
+
+fn knowledge(config: &Config) -> Knowledge {
+    let overrides = |sensor: &config::Sensor| Overrides {
+        measurement: Some(sensor.measurement.as_str().into()),
+        units: sensor.units.clone(),
+        tags: sensor.tags.clone(),
+    };
+    Knowledge {
+        tags: config.device.tags.clone(),
+        sensors: config.sensors.iter().map(|(id, sensor)| (id.clone(), overrides(sensor))).collect(),
+    }
+}
+
+fn spawn_all(config: &Config, view: &Arc<View>, nodes: Vec<NodePosition>) -> Vec<Running> {
+    let knowledge = Arc::new(knowledge(config));
+    let roster = Arc::new(source::serial_frames::Roster::new(nodes));
+    let mut running = Vec::new();
+    for (index, source) in config.sources.iter().enumerate() {
+        let label = format!("source[{}] {}", index + 1, source.name());
+        let context = Context::new(label, view.inbox.clone(), view.clock.clone(), knowledge.clone());
+        running.extend(spawn(context, source, &roster));
+    }
+    running
+}
+
+fn spawn(
+    context: Context,
+    source: &config::Source,
+    roster: &Arc<source::serial_frames::Roster>,
+) -> Option<Running> {
+    let label = context.label().clone();
+    match source {
+        config::Source::SerialFrames(s) => {
+            let port = source::port::Settings { path: s.port.clone(), baud: s.baud };
+            let settings = source::serial_frames::Settings { port, roster: roster.clone() };
+            Some(source::serial_frames::spawn(context, settings))
+        }
+        config::Source::SerialText(s) => {
+            let port = source::port::Settings { path: s.port.clone(), baud: s.baud };
+            match source::serial_text::Pattern::new(s.pattern.clone(), s.id.clone()) {
+                Ok(pattern) => {
+                    let settings = source::serial_text::Settings { port, pattern };
+                    Some(source::serial_text::spawn(context, settings))
+                }
+                Err(error) => {
+                    tracing::error!(source = %label, %error, "a pattern is refused; check should have said so");
+                    None
+                }
+            }
+        }
+        config::Source::I2c(s) => i2c(context, s),
+        config::Source::Simulated(s) => {
+            let settings =
+                source::simulated::Settings { first: s.first, sensors: s.sensors, every: s.every };
+            Some(source::simulated::spawn(context, settings))
+        }
+    }
+}
+
+fn i2c(context: Context, settings: &config::I2c) -> Option<Running> {
+    let sensor = |sensor: &config::I2cSensor| source::i2c::Sensor {
+        id: sensor.id.clone(),
+        chip: match sensor.chip.driver {
+            ChipDriver::Tmp1x2 => source::i2c::Kind::Tmp102,
+            ChipDriver::Lm75 => source::i2c::Kind::Lm75,
+            ChipDriver::Pct2075 => source::i2c::Kind::Pct2075,
+        },
+        address: sensor.address,
+        every: sensor.every,
+        measurement: Some(sensor.measurement.as_str().into()),
+    };
+    let sensors = settings.sensors.iter().map(sensor).collect();
+    let label = context.label().clone();
+    match source::i2c::spawn(context, source::i2c::Settings { bus: settings.bus.clone(), sensors }) {
+        Ok(running) => Some(running),
+        Err(error) => {
+            tracing::error!(source = %label, %error, "the source's thread cannot be started");
+            None
+        }
+    }
+}

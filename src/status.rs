@@ -1,0 +1,155 @@
+//! What people and programs see of a running agent.
+//!
+//! Owns the shape of the status answer and its way over a local socket. Promises figures as of the last commit, the ledger
+//! exact (I6). Must not change anything.
+
+use serde::{Deserialize, Serialize};
+
+pub mod show;
+pub mod socket;
+
+/// Totals of the ledger: accepted = delivered + queued + dead + dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Readings committed since the queue was made.
+    pub accepted: u64,
+    /// Readings that Kafka acknowledged.
+    pub delivered: u64,
+    /// Readings that wait.
+    pub queued: u64,
+    /// Readings that Kafka will never take.
+    pub dead: u64,
+    /// Readings that the queue gave up.
+    pub dropped: u64,
+}
+
+impl From<crate::queue::fold::Ledger> for Ledger {
+    fn from(ledger: crate::queue::fold::Ledger) -> Self {
+        let crate::queue::fold::Ledger {
+            accepted,
+            delivered,
+            queued,
+            dead,
+            dropped,
+        } = ledger;
+        Self {
+            accepted,
+            delivered,
+            queued,
+            dead,
+            dropped,
+        }
+    }
+}
+
+/// The clock.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Clock {
+    /// What the kernel says.
+    pub synchronized: bool,
+    /// Readings that wait for the clock to be synchronized.
+    #[serde(default)]
+    pub held: u64,
+    /// How long they still wait at most once Kafka can be reached, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_for_ms: Option<u64>,
+}
+
+/// The queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Queue {
+    /// Where it is.
+    pub directory: String,
+    /// The current epoch.
+    pub epoch: u64,
+    /// Rows that are still needed.
+    pub rows: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Generations.
+    pub generations: u64,
+    /// When the oldest row that is still needed was committed, nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<i64>,
+    /// Commits since the start.
+    pub commits: u64,
+}
+
+/// Readings that were offered and not taken, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Refused {
+    /// For want of space in the inbox.
+    pub inbox: u64,
+    /// Larger than a row, or with the wrong number of values.
+    pub invalid: u64,
+    /// Of sensors beyond `max-sensors`.
+    pub max_sensors: u64,
+}
+
+/// A sensor.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sensor {
+    /// Its name.
+    pub id: String,
+    /// The sequence number of its last reading in the current epoch.
+    pub sequence: u64,
+    /// Its own ledger.
+    pub ledger: Ledger,
+}
+
+/// A lane that is not simply going on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Lane {
+    /// Whose.
+    pub sensor: String,
+    /// What it does: "backoff", "halted", "parked", …
+    pub state: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// For how long, milliseconds.
+    pub for_ms: u64,
+}
+
+/// Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Kafka {
+    /// Whether a broker is connected; `null` before that is known.
+    pub reachable: Option<bool>,
+    /// Records that were sent and not acknowledged yet.
+    pub in_flight: u64,
+    /// The last error that the client reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Lanes by state.
+    pub lanes: std::collections::BTreeMap<String, u64>,
+    /// Lanes that wait for something, at most 100 of them.
+    pub waiting: Vec<Lane>,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The agent's version.
+    pub version: String,
+    /// The gateway's name.
+    pub device: String,
+    /// How long the agent has been running, milliseconds.
+    pub uptime_ms: u64,
+    /// The ledger, all sensors together.
+    pub ledger: Ledger,
+    /// The clock.
+    pub clock: Clock,
+    /// The queue.
+    pub queue: Queue,
+    /// Readings offered and not taken.
+    pub refused: Refused,
+    /// Kafka.
+    pub kafka: Kafka,
+    /// The sources, as they describe themselves.
+    pub sources: Vec<serde_json::Value>,
+    /// The sensors.
+    pub sensors: Vec<Sensor>,
+    /// What the agent warns of.
+    pub warnings: Vec<String>,
+}

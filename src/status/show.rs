@@ -1,0 +1,157 @@
+//! The status answer as text for people.
+//!
+//! Owns the layout of `edgespool status`. Pure.
+
+use std::fmt::Write as _;
+
+use super::Snapshot;
+
+/// How many sensors are shown unless all are asked for.
+const SENSORS: usize = 20;
+
+/// The text, lines with ends.
+#[must_use]
+pub fn text(status: &Snapshot, all: bool) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    drop(write(&mut out, status, all));
+    out
+}
+
+fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
+    let (ledger, queue) = (&s.ledger, &s.queue);
+    writeln!(
+        out,
+        "{}  edgespool {}  up {}",
+        s.device,
+        s.version,
+        span(s.uptime_ms)
+    )?;
+    writeln!(
+        out,
+        "ledger   accepted {} = delivered {} + queued {} + dead {} + dropped {}",
+        ledger.accepted, ledger.delivered, ledger.queued, ledger.dead, ledger.dropped
+    )?;
+    writeln!(
+        out,
+        "queue    {} rows, {} in {} generation(s), {} commits, epoch {}  {}",
+        queue.rows,
+        bytesize::ByteSize(queue.bytes),
+        queue.generations,
+        queue.commits,
+        queue.epoch,
+        queue.directory
+    )?;
+    writeln!(out, "clock    {}", clock(s))?;
+    writeln!(out, "kafka    {}", kafka(s))?;
+    for lane in &s.kafka.waiting {
+        let why = lane.why.as_deref().unwrap_or("");
+        writeln!(
+            out,
+            "  {} {} for {}: {why}",
+            lane.sensor,
+            lane.state,
+            span(lane.for_ms)
+        )?;
+    }
+    let refused = s.refused;
+    if refused.inbox + refused.invalid + refused.max_sensors > 0 {
+        let (inbox, invalid, max) = (refused.inbox, refused.invalid, refused.max_sensors);
+        writeln!(
+            out,
+            "refused  inbox full {inbox}, invalid {invalid}, beyond max-sensors {max}"
+        )?;
+    }
+    s.sources.iter().try_for_each(|found| source(out, found))?;
+    let shown = if all {
+        s.sensors.len()
+    } else {
+        s.sensors.len().min(SENSORS)
+    };
+    for sensor in s.sensors.iter().take(shown) {
+        let l = &sensor.ledger;
+        let (id, sequence) = (&sensor.id, sensor.sequence);
+        writeln!(
+            out,
+            "sensor   {id}  seq {sequence}  delivered {}  queued {}",
+            l.delivered, l.queued
+        )?;
+    }
+    if shown < s.sensors.len() {
+        writeln!(
+            out,
+            "         and {} more sensors (--all shows them)",
+            s.sensors.len() - shown
+        )?;
+    }
+    s.warnings
+        .iter()
+        .try_for_each(|warning| writeln!(out, "warning  {warning}"))
+}
+
+fn clock(s: &Snapshot) -> String {
+    let state = if s.clock.synchronized {
+        "synchronized"
+    } else {
+        "not synchronized"
+    };
+    match (s.clock.held, s.clock.held_for_ms) {
+        (0, _) => state.into(),
+        (held, None) => format!("{state}; {held} readings wait for it until Kafka can be reached"),
+        (held, Some(left)) => format!(
+            "{state}; {held} readings wait for it, {} more at most",
+            span(left)
+        ),
+    }
+}
+
+fn kafka(s: &Snapshot) -> String {
+    let state = match s.kafka.reachable {
+        Some(true) => "connected",
+        Some(false) => "not reachable",
+        None => "not known yet",
+    };
+    let lanes: Vec<String> = s
+        .kafka
+        .lanes
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let error = s
+        .kafka
+        .last_error
+        .as_deref()
+        .map_or(String::new(), |error| format!("; last error: {error}"));
+    format!(
+        "{state}, {} readings under way, lanes: {}{error}",
+        s.kafka.in_flight,
+        lanes.join(", ")
+    )
+}
+
+fn source(out: &mut String, found: &serde_json::Value) -> std::fmt::Result {
+    let text = |key: &str| found.get(key).and_then(serde_json::Value::as_str).unwrap_or("");
+    let readings = found
+        .pointer("/counters/readings")
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or(0);
+    let why = match text("why") {
+        "" => String::new(),
+        why => format!(": {why}"),
+    };
+    writeln!(
+        out,
+        "{}  {}{why}  {readings} readings",
+        text("label"),
+        text("state")
+    )?;
+    match text("last_bad_line") {
+        "" => Ok(()),
+        line => writeln!(out, "  last line that fits no pattern: {line}"),
+    }
+}
+
+fn span(ms: u64) -> String {
+    let shown = if ms < 10_000 { ms } else { ms / 1000 * 1000 };
+    humantime::format_duration(std::time::Duration::from_millis(shown)).to_string()
+}
