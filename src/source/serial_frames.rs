@@ -90,7 +90,9 @@ impl Acks {
                 self.due.notified().await;
                 continue;
             }
-            match self.writer.write(&self.pending).await {
+            #[expect(clippy::disallowed_methods, reason = "what was not written stays pending")]
+            let written = self.writer.write(&self.pending).await;
+            match written {
                 Ok(0) => return io::ErrorKind::WriteZero.into(),
                 Ok(written) => drop(self.pending.drain(..written)),
                 Err(error) => return error,

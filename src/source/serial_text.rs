@@ -161,6 +161,7 @@ fn known<'s>(
         let number = context.register(found.sensor, &quantities)?;
         sensors.insert(found.sensor.into(), (number, kinds));
     }
+    #[expect(clippy::expect_used, reason = "an invariant of the lines above")]
     let (number, kinds) = sensors
         .get(found.sensor)
         .expect("invariant: it was settled or inserted just now");

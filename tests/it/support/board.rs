@@ -1,7 +1,8 @@
 //! A sensor node as it is flashed, on a line that may spoil bytes; its clock runs fast, so that its pauses are short.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use edgespool::clock::{self, Mono};
 use edgespool_node::{
     Config, Fault, Identity, MAX_WRITE, Measurement, Measurements, Node, NodeId, Sensor, Values,
 };
@@ -52,7 +53,7 @@ impl Dice {
 /// A node with two sensors.
 pub(crate) struct Board {
     pub(crate) node: Node<Thermometer, 2, 16384>,
-    started: Instant,
+    started: Mono,
     /// One byte in so many is spoilt, in both directions.
     pub(crate) noise: Option<(u64, Dice)>,
 }
@@ -66,13 +67,13 @@ impl Board {
         let node = Node::new(Config::of(identity), sensors.map(Thermometer), 0).unwrap();
         Self {
             node,
-            started: Instant::now(),
+            started: clock::mono(),
             noise: None,
         }
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from((self.started.elapsed() * HASTE).as_millis()).unwrap()
+        u64::try_from((clock::mono().since(self.started) * HASTE).as_millis()).unwrap()
     }
 
     /// Takes a reading.
