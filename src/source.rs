@@ -256,7 +256,7 @@ impl Context {
         let task = run(self);
         tokio::spawn(async move {
             task.await;
-            drop(done);
+            done.say();
         });
         running
     }
@@ -273,9 +273,22 @@ impl Context {
         let (done, running) = Running::of(&self);
         std::thread::Builder::new().name(name.into()).spawn(move || {
             run(self);
-            drop(done);
+            done.say();
         })?;
         Ok(running)
+    }
+}
+
+/// Told when a source has ended by itself: its sensors are free then, which they are not while it hangs.
+struct Done {
+    inbox: Arc<Inbox>,
+    label: Arc<str>,
+    _ended: oneshot::Sender<()>,
+}
+
+impl Done {
+    fn say(self) {
+        self.inbox.disown(&self.label);
     }
 }
 
@@ -289,8 +302,13 @@ pub struct Running {
 }
 
 impl Running {
-    fn of(context: &Context) -> (oneshot::Sender<()>, Self) {
+    fn of(context: &Context) -> (Done, Self) {
         let (sender, done) = oneshot::channel();
+        let sender = Done {
+            inbox: context.inbox.clone(),
+            label: context.label.clone(),
+            _ended: sender,
+        };
         let running = Self {
             label: context.label.clone(),
             health: context.health.clone(),

@@ -1,14 +1,13 @@
 //! Serial adapters that can be unplugged: a pseudo-terminal behind a symbolic link.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tempfile::TempDir;
-use tokio::io::unix::AsyncFd;
 
 /// A place in /dev: the link that a device file names.
 pub(crate) struct Socket {
@@ -44,7 +43,7 @@ impl Socket {
         let name = ptsname(&master, Vec::new()).unwrap();
         std::os::unix::fs::symlink(name.to_str().unwrap(), &self.link).unwrap();
         Adapter {
-            master: AsyncFd::register(master).unwrap(),
+            master,
             link: self.link.clone(),
         }
     }
@@ -52,7 +51,7 @@ impl Socket {
 
 /// The device's end of the line.
 pub(crate) struct Adapter {
-    master: AsyncFd<OwnedFd>,
+    master: OwnedFd,
     link: PathBuf,
 }
 
@@ -66,11 +65,10 @@ impl Adapter {
     /// Writes all of it; waits while the line is full.
     pub(crate) async fn write(&self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let mut ready = self.master.writable().await.unwrap();
-            let written =
-                ready.try_io(|master| rustix::io::write(master.get_ref(), bytes).map_err(io::Error::from));
-            if let Ok(written) = written {
-                bytes = &bytes[written.unwrap()..];
+            match rustix::io::write(&self.master, bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(rustix::io::Errno::AGAIN) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(error) => panic!("{error}"),
             }
         }
     }
@@ -79,7 +77,7 @@ impl Adapter {
     pub(crate) fn read_now(&self) -> Vec<u8> {
         let mut buffer = [0; 4096];
         // EIO: nobody has the other end open.
-        let read = rustix::io::read(self.master.get_ref(), &mut buffer).unwrap_or(0);
+        let read = rustix::io::read(&self.master, &mut buffer).unwrap_or(0);
         buffer[..read].to_vec()
     }
 }
