@@ -17,7 +17,6 @@ use crate::reading::{Measurement, SensorDef, SensorId, SensorIdError, SensorNo, 
 
 pub mod health;
 pub mod i2c;
-pub mod lines;
 pub mod port;
 pub mod serial_frames;
 pub mod serial_text;

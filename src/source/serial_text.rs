@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
 
-use super::lines::{Line, Lines, joined_midway};
 use super::port::{self, Keeper, Port};
 use super::{Context, Quantity, Running};
 use crate::intake::inbox::Batch;
 use crate::reading::{Reading, SensorNo, Stamp, ValueKind};
+use lines::{Line, Lines, joined_midway};
 pub use pattern::Pattern;
 use pattern::{Kinds, Match};
 
+pub mod lines;
 pub mod pattern;
 
 /// The bytes that are read at once. More waits in the kernel.

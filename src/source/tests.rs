@@ -1,3 +1,5 @@
+//! Definitions, refusals, start and stop.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! One node, message by message.
+
 use edgespool_wire::{Batch as WireBatch, Lost, Measurement, Measurements};
 
 use super::*;
