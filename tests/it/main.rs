@@ -3,5 +3,7 @@
 
 mod config;
 mod kafka;
+mod i2c;
+mod serial;
 mod support;
 mod tidy;
