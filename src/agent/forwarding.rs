@@ -1,10 +1,8 @@
 //! The forwarder, put together from the device file, and what it says of itself.
 
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use super::{Event, bug};
 use crate::clock::{self, Clock, Mono};
 use crate::config::{self, Config};
 use crate::exit::{Code, Failure};
@@ -32,7 +30,6 @@ pub(super) fn start(
     spool: Spool,
     clock: &Arc<Clock>,
     inbox: &Arc<Inbox>,
-    _events: &SyncSender<Event>,
 ) -> Result<Forwarder, Failure> {
     let seed = getrandom::u64().map_err(|error| Failure::new("draw a random number", error, Code::Io))?;
     let settings = Settings {
@@ -72,8 +69,11 @@ fn rules(config: &Config) -> Box<dyn Fn(&SensorDef) -> Rules + Send> {
         max_delay: span.max_delay,
     };
     let general = of(&config.span);
-    let own: std::collections::BTreeMap<_, _> =
-        config.sensors.iter().map(|(id, sensor)| (id.clone(), of(&sensor.span))).collect();
+    let own: std::collections::BTreeMap<_, _> = config
+        .sensors
+        .iter()
+        .map(|(id, sensor)| (id.clone(), of(&sensor.span)))
+        .collect();
     Box::new(move |def| own.get(&def.id).copied().unwrap_or(general))
 }
 
@@ -87,7 +87,10 @@ fn routing(config: &Config) -> Routing {
 
 fn kafka_settings(config: &Config) -> kafka::Settings {
     let owned = |pairs: &config::Pairs| {
-        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
     };
     kafka::Settings {
         brokers: config.kafka.brokers.clone(),
@@ -111,7 +114,9 @@ pub(super) fn report(
     forwarder: &Forwarder,
     name: impl Fn(usize) -> Option<String>,
 ) -> (status::Kafka, Option<Held>) {
-    let Some(status) = forwarder.status(PATIENCE) else { return (status::Kafka::default(), None) };
+    let Some(status) = forwarder.status(PATIENCE) else {
+        return (status::Kafka::default(), None);
+    };
     let (now, view) = (clock::mono(), status.core);
     let waiting = view.waiting.iter().map(|lane| Lane {
         sensor: name(lane.sensor.index()).unwrap_or_default(),
@@ -123,7 +128,11 @@ pub(super) fn report(
         reachable: Some(status.broker.reachable),
         in_flight: view.under_way as u64,
         last_error: status.broker.last_error.map(|error| error.to_string()),
-        lanes: view.lanes.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
+        lanes: view
+            .lanes
+            .iter()
+            .map(|(state, count)| ((*state).to_owned(), *count))
+            .collect(),
         waiting: waiting.collect(),
     };
     let left = |until: Mono| millis(until.since(now));
@@ -132,9 +141,4 @@ pub(super) fn report(
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Watches the forwarder's thread: it ends by itself only by a panic.
-pub(super) fn has_ended(forwarder: &Forwarder) -> Result<(), Failure> {
-    if forwarder.has_ended() { Err(bug("the forwarder ended by itself")) } else { Ok(()) }
 }

@@ -26,7 +26,13 @@ impl OutputCore {
     /// For an output that has not begun.
     #[must_use]
     pub fn new(output: Output) -> Self {
-        Self { output, catch_up: None, reachable: false, synchronized: false, now: Mono(0) }
+        Self {
+            output,
+            catch_up: None,
+            reachable: false,
+            synchronized: false,
+            now: Mono(0),
+        }
     }
 
     fn flush(&mut self, actions: &mut Vec<Action>) {

@@ -149,7 +149,9 @@ impl Output {
     /// Goes on where the queue says; called once, before anything is read.
     pub fn begin(&mut self, start: &OutputStart) {
         let watermarks = start.released.iter();
-        self.released = watermarks.map(|(sensor, epoch, through)| (*sensor, (*epoch, *through))).collect();
+        self.released = watermarks
+            .map(|(sensor, epoch, through)| (*sensor, (*epoch, *through)))
+            .collect();
         self.epochs.clone_from(&start.epochs);
         self.main = start.head.max(1);
         self.head = start.head;
