@@ -3,8 +3,8 @@
 //!
 //! Each phase is a process of its own, as the agent is after a restart, so that none inherits the heap of another. The
 //! peak is the kernel's (`VmHWM`), so nothing between two looks is missed; the whole of the resident memory counts, the
-//! program's own pages included. `just prove-memory` runs it; `--readings N` for another backlog, `--phase NAME` for one
-//! phase over the backlog that is there. Ends with a line of JSON, and with an error when the bound is passed.
+//! program's own pages included. `just prove-memory` runs it; `--readings N` for another backlog, `--generation BYTES`
+//! for another size of generations. Ends with a line of JSON, and with an error when the bound is passed.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod support;
@@ -63,6 +63,7 @@ fn parent(readings: u64) -> Outcome {
         let output = Command::new(std::env::current_exe()?)
             .args(["--phase", phase, "--readings", &readings.to_string(), "--in"])
             .arg(&directory)
+            .args(["--generation", &generation()?.to_string()])
             .stderr(std::process::Stdio::inherit())
             .output()?;
         if !output.status.success() {
@@ -141,7 +142,7 @@ fn run(phase: &str, readings: u64, directory: &Path) -> Result<Found, Failure> {
     }
     let start = clock::mono();
     let store = Watched::open(directory)?;
-    let mut queue = queue::sized(store.clone(), GENERATION_BYTES)?;
+    let mut queue = queue::sized(store.clone(), generation()?)?;
     let opened = clock::mono().since(start).as_secs_f64();
     queue::define(&mut queue)?;
     let mut found = match phase {
@@ -156,9 +157,14 @@ fn run(phase: &str, readings: u64, directory: &Path) -> Result<Found, Failure> {
     Ok(found)
 }
 
+/// The size of a generation: the agent's, or what the command line says.
+fn generation() -> Result<u64, Failure> {
+    Ok(argument("--generation").map_or(Ok(GENERATION_BYTES), |bytes| bytes.parse())?)
+}
+
 /// Writes the backlog.
 fn fill(readings: u64, directory: &Path) -> Result<Found, Failure> {
-    let mut queue = queue::on_disk(directory)?;
+    let mut queue = queue::sized(Watched::open(directory)?, generation()?)?;
     queue::define(&mut queue)?;
     let (mut field, mut made) = (Field::new(), 0);
     while made < readings {
