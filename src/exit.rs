@@ -3,7 +3,6 @@
 //! Owns the exit codes and the form `error: failed to …`, `caused by: …`, `hint: …`. Must not know what failed.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 /// The exit codes of all commands; systemd's unit relies on 77 and 78.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +63,11 @@ impl Failure {
         let mut text = format!("error: failed to {}\n", self.doing);
         let mut next: Option<&dyn Error> = self.cause.as_deref().map(|cause| cause as &dyn Error);
         while let Some(cause) = next {
-            // Writing to a String cannot fail.
-            drop(writeln!(text, "caused by: {cause}"));
+            text.push_str(&format!("caused by: {cause}\n"));
             next = cause.source();
         }
         if let Some(hint) = &self.hint {
-            drop(writeln!(text, "hint: {hint}"));
+            text.push_str(&format!("hint: {hint}\n"));
         }
         text
     }
