@@ -169,6 +169,12 @@ impl Output {
         }
     }
 
+    /// Whether parked lanes catch up: as long as they do, their cursor is needed again.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.parking.next(self.main).is_some()
+    }
+
     /// A row was read by the cursor that [`Output::wants`] named. `def` is what a sensor is at that place of the log.
     pub fn row<'d>(
         &mut self,
