@@ -87,7 +87,12 @@ fn dispatch(command: Command) -> Result<Code, Failure> {
             agent::run(config, &args.config)
         }
         Command::Check { config, json } => check(&config.config, json),
-        Command::Status { config, socket, all, json } => status(&config.config, socket, all, json),
+        Command::Status {
+            config,
+            socket,
+            all,
+            json,
+        } => status(&config.config, socket, all, json),
     }
 }
 
@@ -96,7 +101,11 @@ fn load(path: &Path) -> Result<Config, Failure> {
         if let LoadError::Problems(problems) = &error {
             say(&problems.to_string());
         }
-        Failure { hint: error.hint(), code: error.exit_code(), ..Failure::new("load the device file", error, Code::Config) }
+        Failure {
+            hint: error.hint(),
+            code: error.exit_code(),
+            ..Failure::new("load the device file", error, Code::Config)
+        }
     })
 }
 
@@ -105,11 +114,17 @@ fn check(path: &Path, json: bool) -> Result<Code, Failure> {
     match config::load(path, &config::Env::of_process()) {
         Ok(config) => {
             for warning in &config.warnings {
-                print(&format!("warning: {}\n", warning.in_file(&path.display().to_string())));
+                print(&format!(
+                    "warning: {}\n",
+                    warning.in_file(&path.display().to_string())
+                ));
             }
             if json {
                 let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
-                print(&format!("{}\n", serde_json::json!({"ok": true, "problems": [], "warnings": warnings})));
+                print(&format!(
+                    "{}\n",
+                    serde_json::json!({"ok": true, "problems": [], "warnings": warnings})
+                ));
             } else {
                 print(&format!("{} is good\n", path.display()));
             }
@@ -118,13 +133,18 @@ fn check(path: &Path, json: bool) -> Result<Code, Failure> {
         Err(LoadError::Problems(problems)) => {
             print(&problems.to_string());
             if json {
-                print(&format!("{}\n", serde_json::json!({"ok": false, "problems": problems.to_json()})));
+                print(&format!(
+                    "{}\n",
+                    serde_json::json!({"ok": false, "problems": problems.to_json()})
+                ));
             }
             Ok(Code::Config)
         }
-        Err(error) => {
-            Err(Failure { hint: error.hint(), code: error.exit_code(), ..Failure::new("load the device file", error, Code::Config) })
-        }
+        Err(error) => Err(Failure {
+            hint: error.hint(),
+            code: error.exit_code(),
+            ..Failure::new("load the device file", error, Code::Config)
+        }),
     }
 }
 

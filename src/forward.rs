@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod broker;
+pub mod core;
 pub mod driver;
 pub mod gate;
 pub mod kafka;

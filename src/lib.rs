@@ -11,6 +11,8 @@
     )
 )]
 
+pub mod agent;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod exit;

@@ -16,7 +16,7 @@ use crate::intake::inbox::{Batch, Inbox, SubmitError};
 use crate::reading::{Measurement, SensorDef, SensorId, SensorIdError, SensorNo, ValueKind};
 
 pub mod health;
-pub mod lines;
+pub mod i2c;
 pub mod port;
 pub mod serial_frames;
 pub mod serial_text;
@@ -255,7 +255,7 @@ impl Context {
         let task = run(self);
         tokio::spawn(async move {
             task.await;
-            drop(done);
+            done.say();
         });
         running
     }
@@ -272,9 +272,22 @@ impl Context {
         let (done, running) = Running::of(&self);
         std::thread::Builder::new().name(name.into()).spawn(move || {
             run(self);
-            drop(done);
+            done.say();
         })?;
         Ok(running)
+    }
+}
+
+/// Told when a source has ended by itself: its sensors are free then, which they are not while it hangs.
+struct Done {
+    inbox: Arc<Inbox>,
+    label: Arc<str>,
+    _ended: oneshot::Sender<()>,
+}
+
+impl Done {
+    fn say(self) {
+        self.inbox.disown(&self.label);
     }
 }
 
@@ -288,8 +301,13 @@ pub struct Running {
 }
 
 impl Running {
-    fn of(context: &Context) -> (oneshot::Sender<()>, Self) {
+    fn of(context: &Context) -> (Done, Self) {
         let (sender, done) = oneshot::channel();
+        let sender = Done {
+            inbox: context.inbox.clone(),
+            label: context.label.clone(),
+            _ended: sender,
+        };
         let running = Self {
             label: context.label.clone(),
             health: context.health.clone(),

@@ -111,19 +111,15 @@ pub struct Output {
 }
 
 impl Output {
-    /// Goes on where the queue says.
+    /// An output that has not been told yet where to go on.
     #[must_use]
-    pub fn new(settings: Settings, start: &OutputStart) -> Self {
+    pub fn new(settings: Settings) -> Self {
         let (gate, dice) = (Gate::new(settings.hold), Dice::new(settings.seed));
         Self {
             settings,
             lanes: BTreeMap::new(),
-            released: start
-                .released
-                .iter()
-                .map(|(sensor, epoch, through)| (*sensor, (*epoch, *through)))
-                .collect(),
-            epochs: start.epochs.clone(),
+            released: HashMap::new(),
+            epochs: Vec::new(),
             needs: Needs::default(),
             gate,
             dice,
@@ -138,19 +134,31 @@ impl Output {
             tickets: HashMap::new(),
             next_ticket: 1,
             under_way: 0,
-            main: start.head.max(1),
+            main: 1,
             at_tail: false,
-            parking: parking::Parking::new(&start.parked),
+            parking: parking::Parking::default(),
             trailing: BTreeSet::new(),
             last_delivery: None,
             sends: Vec::new(),
             entries: Vec::new(),
             parks: BTreeMap::new(),
-            head: start.head,
+            head: 0,
         }
     }
 
-    /// The row that the main cursor reads next: where it begins.
+    /// Goes on where the queue says; called once, before anything is read.
+    pub fn begin(&mut self, start: &OutputStart) {
+        let watermarks = start.released.iter();
+        self.released = watermarks
+            .map(|(sensor, epoch, through)| (*sensor, (*epoch, *through)))
+            .collect();
+        self.epochs.clone_from(&start.epochs);
+        self.main = start.head.max(1);
+        self.head = start.head;
+        self.parking = parking::Parking::new(&start.parked);
+    }
+
+    /// The row that the main cursor reads next.
     #[must_use]
     pub fn main_row(&self) -> RowNo {
         self.main
@@ -167,12 +175,6 @@ impl Output {
             _ if room && !self.at_tail => Want::Main,
             _ => Want::Nothing,
         }
-    }
-
-    /// Whether parked lanes catch up: as long as they do, their cursor is needed again.
-    #[must_use]
-    pub fn is_catching_up(&self) -> bool {
-        self.parking.next(self.main).is_some()
     }
 
     /// A row was read by the cursor that [`Output::wants`] named. `def` is what a sensor is at that place of the log.
@@ -228,6 +230,17 @@ impl Output {
         if at_tail {
             self.tick(now);
         }
+    }
+
+    /// As [`Output::at_tail`], without ending anything: whether there is more to read.
+    pub fn note_tail(&mut self, at_tail: bool) {
+        self.at_tail = at_tail;
+    }
+
+    /// Whether parked lanes are being brought back.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.parking.next(self.main).is_some()
     }
 
     /// What is known of the clock and of the broker.

@@ -135,6 +135,15 @@ impl Catalog {
         Ok(number)
     }
 
+    /// The sensors of this owner may have another from here on: it hands in nothing more.
+    pub fn disown(&mut self, owner: &str) {
+        let owned = self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.owner.as_deref() == Some(owner));
+        owned.for_each(|entry| entry.owner = None);
+    }
+
     /// A sensor's definition.
     #[must_use]
     pub fn get(&self, number: SensorNo) -> Option<&Arc<SensorDef>> {

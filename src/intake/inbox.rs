@@ -153,6 +153,14 @@ impl Inbox {
             .register(owner, def)
     }
 
+    /// Gives up an owner's sensors (see [`Catalog::disown`]).
+    pub fn disown(&self, owner: &str) {
+        self.catalog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .disown(owner);
+    }
+
     /// Hands in a batch, without waiting.
     ///
     /// # Errors

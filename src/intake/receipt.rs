@@ -56,4 +56,10 @@ impl Receipts {
             self.changed.notify_one();
         }
     }
+
+    /// Raises the watermark as the intake does: for tests of those who watch it.
+    #[cfg(test)]
+    pub(crate) fn raise_in_test(&self, through: u64) {
+        self.raise(through);
+    }
 }

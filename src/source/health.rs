@@ -340,13 +340,16 @@ impl Inner {
     }
 
     fn shown_faults(&self) -> Vec<ShownFault> {
-        let show = |(what, fault): (&Box<str>, &Fault)| ShownFault {
-            what: what.clone(),
+        let show = |what: &str, fault: &Fault| ShownFault {
+            what: what.into(),
             state: fault.state,
             why: fault.why.clone(),
             since: millis(fault.since),
         };
-        self.faults.iter().map(show).collect()
+        self.faults
+            .iter()
+            .map(|(what, fault)| show(what, fault))
+            .collect()
     }
 }
 

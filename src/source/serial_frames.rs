@@ -19,7 +19,6 @@ use tokio::sync::Notify;
 use super::port::{self, Keeper, Port};
 use super::{Context, Running};
 use crate::intake::inbox::Batch;
-pub use edgespool_wire::Position;
 use heard::Nodes;
 pub use roster::Roster;
 
@@ -91,7 +90,9 @@ impl Acks {
                 self.due.notified().await;
                 continue;
             }
-            match self.writer.write(&self.pending).await {
+            #[expect(clippy::disallowed_methods, reason = "what was not written stays pending")]
+            let written = self.writer.write(&self.pending).await;
+            match written {
                 Ok(0) => return io::ErrorKind::WriteZero.into(),
                 Ok(written) => drop(self.pending.drain(..written)),
                 Err(error) => return error,

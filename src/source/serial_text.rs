@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
 
-use super::lines::{Line, Lines, joined_midway};
 use super::port::{self, Keeper, Port};
 use super::{Context, Quantity, Running};
 use crate::intake::inbox::Batch;
 use crate::reading::{Reading, SensorNo, Stamp, ValueKind};
+use lines::{Line, Lines, joined_midway};
 pub use pattern::Pattern;
 use pattern::{Kinds, Match};
 
+pub mod lines;
 pub mod pattern;
 
 /// The bytes that are read at once. More waits in the kernel.
@@ -161,6 +162,7 @@ fn known<'s>(
         let number = context.register(found.sensor, &quantities)?;
         sensors.insert(found.sensor.into(), (number, kinds));
     }
+    #[expect(clippy::expect_used, reason = "an invariant of the lines above")]
     let (number, kinds) = sensors
         .get(found.sensor)
         .expect("invariant: it was settled or inserted just now");

@@ -5,9 +5,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Context, Quantity, Running, State};
+use crate::clock::Mono;
 use crate::intake::inbox::Batch;
 use crate::reading::{Quality, Reading, SensorNo, Stamp, Value, Values};
 
@@ -35,10 +36,11 @@ async fn run(context: Context, settings: Settings) {
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut last = None;
     loop {
-        let beat = tokio::select! {
-            beat = beats.tick() => beat,
+        tokio::select! {
+            _ = beats.tick() => {}
             () = context.stop().stopped() => return,
-        };
+        }
+        let beat = context.clock().mono();
         let missed = missed(last.replace(beat), beat, every);
         if missed > 0 {
             context
@@ -79,9 +81,9 @@ fn reading(sensor: SensorNo, value: f64, time: Stamp) -> Reading {
 }
 
 /// The beats that were left out between two that came.
-fn missed(last: Option<Instant>, beat: Instant, every: Duration) -> u64 {
+fn missed(last: Option<Mono>, beat: Mono, every: Duration) -> u64 {
     let Some(last) = last else { return 0 };
-    let beats = (beat.saturating_duration_since(last) + every / 2).as_nanos() / every.as_nanos();
+    let beats = (beat.since(last) + every / 2).as_nanos() / every.as_nanos();
     u64::try_from(beats.saturating_sub(1)).unwrap_or(u64::MAX)
 }
 
@@ -149,10 +151,10 @@ mod tests {
 
     #[test]
     fn left_out_beats_are_counted() {
-        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let (start, second) = (Mono(5_000_000_000), Duration::from_secs(1));
         for (span, expect) in [(1000, 0), (1001, 0), (990, 0), (2000, 1), (5003, 4), (0, 0)] {
             assert_eq!(
-                missed(Some(start), start + Duration::from_millis(span), second),
+                missed(Some(start), start.after(Duration::from_millis(span)), second),
                 expect,
                 "{span}"
             );

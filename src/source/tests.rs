@@ -1,3 +1,5 @@
+//! Definitions, refusals, start and stop.
+
 use std::time::Duration;
 
 use super::*;
@@ -114,4 +116,21 @@ async fn sources_end_when_they_are_told() {
     thread.stop();
     task.ended().await;
     thread.ended().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_source_that_has_ended_leaves_its_sensors_to_others() {
+    let inbox = Arc::new(Inbox::new(Duration::from_secs(1), Catalog::new(vec![], 9)));
+    let context = |label: &str| Context::new(label, inbox.clone(), Arc::new(Clock::new()), Arc::default());
+    let air = [Quantity::number("temperature", "C")];
+    let (old, new) = (context("old"), context("new"));
+    let number = old.register("shed", &air).unwrap();
+    assert!(matches!(
+        new.register("shed", &air),
+        Err(Refused::Catalog(RegisterError::Owned { .. }))
+    ));
+    let mut running = old.spawn_task(|context| async move { context.stop().stopped().await });
+    running.stop();
+    running.ended().await;
+    assert_eq!(new.register("shed", &air), Ok(number));
 }

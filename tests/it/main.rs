@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
 mod config;
+mod i2c;
 mod kafka;
+mod serial;
 mod support;
 mod tidy;

@@ -97,7 +97,8 @@ impl World {
             ..Commit::default()
         };
         queue.appender.commit(commit, stamp(Mono(0))).unwrap();
-        let output = Output::new(settings(seed), &queue.spools[0].start());
+        let mut output = Output::new(settings(seed));
+        output.begin(&queue.spools[0].start());
         let main = queue.spools[0].cursor(output.main_row());
         Self {
             store,
@@ -256,7 +257,8 @@ impl World {
             stamp(self.now),
         )
         .unwrap();
-        self.output = Output::new(settings(seed), &self.queue.spools[0].start());
+        self.output = Output::new(settings(seed));
+        self.output.begin(&self.queue.spools[0].start());
         self.main = self.queue.spools[0].cursor(self.output.main_row());
         self.catch_up = None;
     }

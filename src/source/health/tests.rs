@@ -1,3 +1,5 @@
+//! What status shows of faults and counters.
+
 use super::*;
 
 fn health() -> Health {

@@ -323,6 +323,7 @@ impl Node {
     /// What a Hello tells beside the position: the time, the version and the window.
     fn greet(&mut self, hello: &Hello, now: Mono, step: &mut Step) {
         self.clock.observe(now, hello.uptime_ms, true);
+        self.ask = None;
         self.version = hello.versions.common(Versions::OURS).unwrap_or(VERSION);
         let window = usize::from(hello.window).max(1);
         if window != self.receipts.window() {
@@ -390,3 +391,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

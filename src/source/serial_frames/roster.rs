@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use edgespool_wire::{NodeId, Position};
 
 use super::node::{Node, PortNo};
-use crate::intake::inbox::NodeKey;
+use crate::intake::inbox::NodePosition;
 
 /// Nodes that are known at most, beside those of the queue.
 const MAX_NODES: usize = 4096;
@@ -29,9 +29,13 @@ pub struct Roster {
 impl Roster {
     /// With the nodes that the queue knows, and how far they are durable.
     #[must_use]
-    pub fn new(positions: impl IntoIterator<Item = (NodeKey, Position)>) -> Self {
-        let known = positions.into_iter().filter_map(|(key, position)| {
-            let id = NodeId::new(&key.0).ok()?;
+    pub fn new(positions: impl IntoIterator<Item = NodePosition>) -> Self {
+        let known = positions.into_iter().filter_map(|known| {
+            let id = NodeId::new(&known.node.0).ok()?;
+            let position = Position {
+                boot: known.boot,
+                through: known.sequence,
+            };
             Some((id, Arc::new(Mutex::new(Node::new(id, Some(position))))))
         });
         Self {

@@ -1,3 +1,6 @@
 //! What several test modules share: the world around the agent.
 
+pub(crate) mod board;
+pub(crate) mod intake;
 pub(crate) mod kafka;
+pub(crate) mod pty;
