@@ -2,3 +2,5 @@
 //!
 //! Owns lanes, spans under way, retries and the client. Promises that only an acknowledgement releases readings, and that
 //! memory is bounded by budgets, never by the backlog. Must not know sources or the intake.
+
+pub mod kafka;

@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod audit;
 pub mod clock;
 pub mod forward;
 pub mod intake;

@@ -62,7 +62,13 @@ fn what_a_power_cut_left_half_made_is_cleared_away() {
     .unwrap();
     assert_eq!(store.list().unwrap(), [1]);
     assert_eq!(store.open(1).unwrap().last().unwrap(), Some(2));
-    assert!(!directory.path().join("tmp-00000000000000000009").try_exists().unwrap());
+    assert!(
+        !directory
+            .path()
+            .join("tmp-00000000000000000009")
+            .try_exists()
+            .unwrap()
+    );
 }
 
 #[test]
