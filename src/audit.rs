@@ -17,4 +17,5 @@ pub use identity::{Heard, Identity};
 pub use ranges::Ranges;
 pub use report::{Report, Row, SplitKey, Strictness, Verdict};
 pub use run::{Answer, AuditError, Options, run};
+pub(crate) use run::{hear, heard};
 pub use tally::{Late, PartNo, Records, Tally};

@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod demo;
 pub mod forward;
 pub mod intake;
 pub mod queue;

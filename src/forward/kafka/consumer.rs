@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 /// How many events one [`Consumer::poll`] hands on at most, so that its caller gets to look at the time.
 const AT_ONCE: usize = 1000;
-/// How often end and start offsets are asked for again after the client said that a place is gone.
+/// A moment: for the client's threads to say what they have to say, and between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Whom to ask, and how.
@@ -210,14 +210,14 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "FAIL" || facility == "ERROR" {
-            self.complain(message);
-        }
         tracing::debug!(facility, message, "librdkafka");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.complain(reason);
+        // "1/1 brokers are down" says less than what came before it.
+        if error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
+            self.complain(reason);
+        }
         tracing::debug!(%error, reason, "librdkafka");
     }
 }
@@ -312,19 +312,18 @@ impl Consumer {
     /// Moves the end to where it is now.
     ///
     /// # Errors
-    /// When no broker answers.
+    /// When no broker answers; the end then is where it was.
     pub fn extend(&mut self) -> Result<(), ConsumerError> {
-        for index in 0..self.parts.len() {
-            let Some(Part { topic, partition, .. }) = self.parts.get(index).cloned() else {
-                break;
-            };
-            let (_, end) = self.offsets(&topic, partition)?;
-            if let Some(part) = self.parts.get_mut(index) {
-                part.drained &= end <= part.end;
-                part.end = end;
-            }
+        let ends: Result<Vec<i64>, _> = self
+            .parts
+            .iter()
+            .map(|part| Ok(self.offsets(&part.topic, part.partition)?.1))
+            .collect();
+        for (part, end) in self.parts.iter_mut().zip(ends?) {
+            (part.end, part.drained) = (end, false);
         }
-        Ok(())
+        // "Drained" that was said of the old end may still be on its way; it does not outlive a new assignment.
+        self.assign()
     }
 
     /// Waits up to `wait` for something to hear, and hands on what there is, up to a bound; how many records it was.
@@ -446,32 +445,45 @@ impl Consumer {
         }
     }
 
+    fn explain(&self, topic: &str, error: &KafkaError) -> ConsumerError {
+        let Some(code) = error.rdkafka_error_code() else {
+            return ConsumerError::Fatal(error.to_string());
+        };
+        self.listen_to_complaints();
+        self.refusal(topic, code)
+    }
+
+    /// Complaints are heard by polling. While partitions are read that is done all the time, and here nothing that was
+    /// read may be lost.
+    fn listen_to_complaints(&self) {
+        for _ in 0..AT_ONCE {
+            if !self.parts.is_empty() || self.client.poll(PAUSE).is_none() {
+                return;
+            }
+        }
+    }
+
     fn refusal(&self, topic: &str, code: Code) -> ConsumerError {
         match code {
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
                 ConsumerError::UnknownTopic(topic.to_owned())
             }
-            Code::AllBrokersDown
-            | Code::BrokerTransportFailure
-            | Code::OperationTimedOut
-            | Code::RequestTimedOut
-            | Code::Resolve
-            | Code::LeaderNotAvailable
-            | Code::NotLeaderForPartition => ConsumerError::Unreachable {
-                brokers: self.brokers.clone(),
-                why: self.client.context().complaint(),
-            },
-            code => ConsumerError::Refused {
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::InvalidTopic => ConsumerError::Refused {
                 topic: topic.to_owned(),
                 why: code.to_string(),
             },
-        }
-    }
-
-    fn explain(&self, topic: &str, error: &KafkaError) -> ConsumerError {
-        match error.rdkafka_error_code() {
-            Some(code) => self.refusal(topic, code),
-            None => ConsumerError::Fatal(error.to_string()),
+            // What is left is a broker that did not answer, or not with what was asked for.
+            code => ConsumerError::Unreachable {
+                brokers: self.brokers.clone(),
+                why: self
+                    .client
+                    .context()
+                    .complaint()
+                    .or_else(|| Some(code.to_string())),
+            },
         }
     }
 }
