@@ -7,7 +7,9 @@
     reason = "tests fail loudly, and print what they measured"
 )]
 
+mod audit;
 mod config;
+mod demo;
 mod i2c;
 mod kafka;
 mod serial;
