@@ -310,15 +310,17 @@ fn demo(args: &DemoArgs) -> Result<u8, Failure> {
     Ok(outcome.exit_code())
 }
 
-/// To stdout; a closed pipe ends the output and nothing else.
+/// To stdout, with a line end; a closed pipe ends the output and nothing else.
 fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    drop(write!(out, "{text}{end}").and_then(|()| out.flush()));
 }
 
-/// To stderr.
+/// To stderr, with a line end.
 fn say(text: &str) {
     use std::io::Write as _;
-    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    drop(write!(std::io::stderr().lock(), "{text}{end}"));
 }
