@@ -144,7 +144,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn dispatch(command: Command) -> Result<u8, Failure> {
     let code = match command {
         Command::Run(args) => {
-            logging::start();
+            logging::start(logging::Level::INFO);
             let config = load(&args.config)?;
             agent::run(config, &args.config)?
         }
@@ -282,7 +282,8 @@ impl demo::Gateway for DemoAgent {
 }
 
 fn demo(args: &DemoArgs) -> Result<u8, Failure> {
-    logging::start();
+    // The live view is what is to be seen; an outage is part of the plot.
+    logging::start(logging::Level::ERROR);
     let options = demo::Options {
         duration: args.duration,
         nodes: args.nodes,
@@ -304,8 +305,9 @@ fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         code: error.exit_code(),
         ..Failure::new("run the demo", error, Code::Bug)
     })?;
+    print(&outcome.to_string());
     if args.json {
-        print(&format!("{}\n", outcome.json()));
+        print(&outcome.json());
     }
     Ok(outcome.exit_code())
 }
