@@ -38,6 +38,11 @@ prove-memory *arguments:
 prove-soak *arguments:
     cargo bench --bench soak -- {{arguments}}
 
+# The whole agent with ten million readings pending, drained into a real Kafka, with one lane parked: resident memory.
+prove-backlog *arguments:
+    cargo build --release
+    tests/prove/backlog {{arguments}}
+
 # What the build machine runs.
 ci:
     bash .ci/run
