@@ -4,18 +4,18 @@
 //! sensor that is absent is no reason not to start; a queue that cannot be opened is.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, Clock, Mono};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
-use crate::forward::driver::Forwarder;
 use crate::intake::catalog::Catalog;
 use crate::intake::committer::{Committer, Tally};
 use crate::intake::inbox::Inbox;
 use crate::queue::appender::{Appender, Commit};
+use crate::queue::fold::Ledger;
 use crate::queue::open::{Finding, GENERATION_BYTES, Queue, Settings, draw_epoch, open};
 use crate::queue::sled_store::SledStore;
 use crate::queue::spool::Observer;
@@ -27,6 +27,7 @@ mod forwarding;
 mod report;
 mod sources;
 
+use forwarding::Forwarder;
 use sources::Sources;
 
 /// How long sources may take to end; a device that holds one in a system call is left behind.
@@ -45,8 +46,6 @@ pub enum Event {
     Reload,
     /// The store failed: no more receipts can be given.
     Store(StoreError),
-    /// The forwarder ended by itself: a bug.
-    Forwarder,
 }
 
 /// Whether the agent listens to the process's signals.
@@ -97,10 +96,20 @@ impl Agent {
         let inbox = Arc::new(Inbox::new(interval, Catalog::new(queue.sensors, max)));
         let tally = Arc::new(Tally::default());
         let (outbox, events) = sync_channel(8);
-        let committer = Committer::new(inbox.clone(), queue.appender, clock.clone(), interval, tally.clone());
+        let committer = Committer::new(
+            inbox.clone(),
+            queue.appender,
+            clock.clone(),
+            interval,
+            tally.clone(),
+        );
         let committing = spawn_committer(committer, outbox.clone())?;
-        let spool = queue.spools.into_iter().next().ok_or_else(|| bug("a queue without an output"))?;
-        let forwarder = forwarding::start(&config, spool, &clock, &inbox, &outbox)?;
+        let spool = queue
+            .spools
+            .into_iter()
+            .next()
+            .ok_or_else(|| bug("a queue without an output"))?;
+        let forwarder = forwarding::start(&config, spool, &clock, &inbox)?;
         let view = Arc::new(View {
             device: config.device.id.clone(),
             directory: config.queue.directory.display().to_string(),
@@ -115,7 +124,19 @@ impl Agent {
         });
         let watched = (signals == Signals::Watched).then(|| outbox.clone());
         let sources = sources::start(&config, &view, queue.nodes, watched)?;
-        Ok(Self { view, sources, committing, events, outbox })
+        Ok(Self {
+            view,
+            sources,
+            committing,
+            events,
+            outbox,
+        })
+    }
+
+    /// The ledger of all sensors, as of the last commit.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.view.observer.figures().ledger
     }
 
     /// How it is.
@@ -129,10 +150,7 @@ impl Agent {
     pub fn wait(&self, patience: Option<Duration>) -> Option<Event> {
         match patience {
             None => self.events.recv().ok(),
-            Some(patience) => match self.events.recv_timeout(patience) {
-                Ok(event) => Some(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(patience) => self.events.recv_timeout(patience).ok(),
         }
     }
 
@@ -142,7 +160,12 @@ impl Agent {
         self.sources.stop(SOURCES_END);
         self.view.inbox.close();
         let appender = self.committing.recv_timeout(LAST_COMMIT);
-        let forwarder = self.view.forwarder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let forwarder = self
+            .view
+            .forwarder
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(forwarder) = forwarder {
             forwarder.stop(LAST_REPORTS);
         }
@@ -163,11 +186,16 @@ fn bug(what: &str) -> Failure {
 
 fn open_queue(config: &Config, clock: &Clock) -> Result<Queue, Failure> {
     let directory = &config.queue.directory;
-    let failed = |error: StoreError| store_failure(format!("open the queue in {}", directory.display()), error);
+    let failed =
+        |error: StoreError| store_failure(format!("open the queue in {}", directory.display()), error);
     let store = SledStore::open(directory).map_err(failed)?;
     let fresh_epoch = draw_epoch().map_err(|error| Failure::new("draw a random number", error, Code::Io))?;
-    let settings =
-        Settings { generation_bytes: GENERATION_BYTES, outputs: 1, boot: clock::boot_id(), fresh_epoch };
+    let settings = Settings {
+        generation_bytes: GENERATION_BYTES,
+        outputs: 1,
+        boot: clock::boot_id(),
+        fresh_epoch,
+    };
     open(Arc::new(store), &settings, clock.stamp()).map_err(failed)
 }
 
@@ -180,9 +208,15 @@ fn store_failure(doing: String, error: StoreError) -> Failure {
             (Code::Unavailable, Some(hint.to_owned()))
         }
         StoreError::Refused { hint, .. } => (Code::Config, Some(hint.clone())),
-        StoreError::Damaged { .. } => (Code::Io, Some("nothing was changed; keep the directory for salvage".into())),
+        StoreError::Damaged { .. } => (
+            Code::Io,
+            Some("nothing was changed; keep the directory for salvage".into()),
+        ),
     };
-    Failure { hint, ..Failure::new(doing, error, code) }
+    Failure {
+        hint,
+        ..Failure::new(doing, error, code)
+    }
 }
 
 fn log_finding(finding: &Finding) {
@@ -209,7 +243,9 @@ fn spawn_committer(
             tell(&outbox, Event::Store(error));
         }
     };
-    thread.spawn(work).map_err(|error| Failure::new("start the commit thread", error, Code::Io))?;
+    thread
+        .spawn(work)
+        .map_err(|error| Failure::new("start the commit thread", error, Code::Io))?;
     Ok(receiver)
 }
 
@@ -238,10 +274,7 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
                 tracing::error!(error = %failure.text().trim_end(), "stopping: no receipt can be given");
                 sys::exit_now(i32::from(failure.code));
             }
-            Some(Event::Forwarder) | None => {
-                tracing::error!("the forwarder ended by itself: this is a bug");
-                sys::exit_now(i32::from(Code::Bug as u8));
-            }
+            None => return Err(bug("the agent's threads ended by themselves")),
         }
     }
     tracing::info!("stopping");
@@ -258,7 +291,11 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
 /// SIGHUP: the file is checked, and a restart is asked for: it loses nothing, and takes what the file says as a whole.
 fn reload(path: &Path) {
     match crate::config::load(path, &crate::config::Env::of_process()) {
-        Ok(_) => tracing::warn!("the device file is good; this version takes it up at a restart, which loses nothing"),
-        Err(error) => tracing::error!(%error, "the device file is refused; the agent goes on with the one it has"),
+        Ok(_) => tracing::warn!(
+            "the device file is good; this version takes it up at a restart, which loses nothing"
+        ),
+        Err(error) => {
+            tracing::error!(%error, "the device file is refused; the agent goes on with the one it has")
+        }
     }
 }

@@ -3,7 +3,6 @@
 //! Owns the exit codes and the form `error: failed to …`, `caused by: …`, `hint: …`. Must not know what failed.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 /// The exit codes of all commands; systemd's unit relies on 77 and 78.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,10 +10,10 @@ use std::fmt::Write as _;
 pub enum Code {
     /// It worked.
     Ok = 0,
-    /// It worked, and what it found is not well: `audit` found a loss, `check` a problem is 78.
-    Finding = 1,
     /// The command line is wrong.
     Usage = 64,
+    /// `audit` read it all, and something is missing, twice or out of order.
+    Data = 65,
     /// Something that is needed is not there: no agent at the socket, no broker, the queue is in use.
     Unavailable = 69,
     /// A bug: a panic.
@@ -64,12 +63,11 @@ impl Failure {
         let mut text = format!("error: failed to {}\n", self.doing);
         let mut next: Option<&dyn Error> = self.cause.as_deref().map(|cause| cause as &dyn Error);
         while let Some(cause) = next {
-            // Writing to a String cannot fail.
-            drop(writeln!(text, "caused by: {cause}"));
+            text.push_str(&format!("caused by: {cause}\n"));
             next = cause.source();
         }
         if let Some(hint) = &self.hint {
-            drop(writeln!(text, "hint: {hint}"));
+            text.push_str(&format!("hint: {hint}\n"));
         }
         text
     }

@@ -11,9 +11,14 @@
     )
 )]
 
+pub mod agent;
+pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod exit;
+pub mod format;
 pub mod forward;
 pub mod intake;
 pub mod logging;

@@ -10,16 +10,31 @@ use crate::status::{Clock, Queue, Refused, Sensor, Snapshot};
 pub(super) fn snapshot(view: &View) -> Snapshot {
     let figures = view.observer.figures();
     let states = view.observer.sensors();
-    let name = |number: usize| states.get(number).and_then(|s| s.def.as_ref()).map(|def| def.id.to_string());
+    let name = |number: usize| {
+        states
+            .get(number)
+            .and_then(|s| s.def.as_ref())
+            .map(|def| def.id.to_string())
+    };
     let sensors = states.iter().filter_map(|state| {
         let id = state.def.as_ref()?.id.to_string();
-        Some(Sensor { id, sequence: state.next.saturating_sub(1), ledger: state.ledger(OutputNo(0)).into() })
+        Some(Sensor {
+            id,
+            sequence: state.next.saturating_sub(1),
+            ledger: state.ledger(OutputNo(0)).into(),
+        })
     });
     let forwarder = view.forwarder.lock().unwrap_or_else(PoisonError::into_inner);
-    let (kafka, held) = forwarder.as_ref().map(|f| forwarding::report(f, name)).unwrap_or_default();
+    let (kafka, held) = forwarder
+        .as_ref()
+        .map(|f| forwarding::report(f, name))
+        .unwrap_or_default();
     let healths = view.sources.lock().unwrap_or_else(PoisonError::into_inner);
     let shown: Vec<_> = healths.iter().map(|health| health.snapshot()).collect();
-    let mut refused = Refused { invalid: view.tally.invalid.load(Ordering::Relaxed), ..Refused::default() };
+    let mut refused = Refused {
+        invalid: view.tally.invalid.load(Ordering::Relaxed),
+        ..Refused::default()
+    };
     for source in &shown {
         refused.inbox += source.counters.refused.inbox;
         refused.invalid += source.counters.refused.invalid;
@@ -46,7 +61,10 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
         },
         refused,
         kafka,
-        sources: shown.iter().filter_map(|source| serde_json::to_value(source).ok()).collect(),
+        sources: shown
+            .iter()
+            .filter_map(|source| serde_json::to_value(source).ok())
+            .collect(),
         sensors: sensors.collect(),
         warnings: view.warnings.clone(),
     }

@@ -27,9 +27,13 @@ pub(super) struct Sources {
 impl Sources {
     /// Stops all sources; what has not ended after `patience` is left behind.
     pub(super) fn stop(self, patience: Duration) {
-        // Nobody listens any more when the thread has ended already.
-        drop(self.stop.send(()));
-        if self.ended.recv_timeout(patience + Duration::from_millis(50)).is_err() {
+        let told = self.stop.send(()).is_ok();
+        if told
+            && self
+                .ended
+                .recv_timeout(patience + Duration::from_millis(50))
+                .is_err()
+        {
             tracing::warn!("a source did not end in time and is left behind");
         }
     }
@@ -63,12 +67,14 @@ pub(super) fn start(
             stop_all(&mut running).await;
             drop(std::fs::remove_file(&config.status.socket));
         });
-        drop(done.send(()));
+        done.send(()).unwrap_or_default();
         // Blocking threads of the runtime may hang in a device: nobody waits for them.
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("sources".into());
-    thread.spawn(work).map_err(|error| Failure::new("start the sources' thread", error, Code::Io))?;
+    thread
+        .spawn(work)
+        .map_err(|error| Failure::new("start the sources' thread", error, Code::Io))?;
     Ok(Sources { stop, ended })
 }
 
@@ -86,7 +92,10 @@ fn listen(path: &Path, view: &Arc<View>) {
     match socket::listen(path) {
         Ok(listener) => {
             let view = view.clone();
-            drop(tokio::spawn(socket::serve(listener, Arc::new(move || report::snapshot(&view)))));
+            drop(tokio::spawn(socket::serve(
+                listener,
+                Arc::new(move || report::snapshot(&view)),
+            )));
         }
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "no status socket; everything else goes on");
@@ -121,7 +130,11 @@ fn knowledge(config: &Config) -> Knowledge {
     };
     Knowledge {
         tags: config.device.tags.clone(),
-        sensors: config.sensors.iter().map(|(id, sensor)| (id.clone(), overrides(sensor))).collect(),
+        sensors: config
+            .sensors
+            .iter()
+            .map(|(id, sensor)| (id.clone(), overrides(sensor)))
+            .collect(),
     }
 }
 
@@ -145,12 +158,21 @@ fn spawn(
     let label = context.label().clone();
     match source {
         config::Source::SerialFrames(s) => {
-            let port = source::port::Settings { path: s.port.clone(), baud: s.baud };
-            let settings = source::serial_frames::Settings { port, roster: roster.clone() };
+            let port = source::port::Settings {
+                path: s.port.clone(),
+                baud: s.baud,
+            };
+            let settings = source::serial_frames::Settings {
+                port,
+                roster: roster.clone(),
+            };
             Some(source::serial_frames::spawn(context, settings))
         }
         config::Source::SerialText(s) => {
-            let port = source::port::Settings { path: s.port.clone(), baud: s.baud };
+            let port = source::port::Settings {
+                path: s.port.clone(),
+                baud: s.baud,
+            };
             match source::serial_text::Pattern::new(s.pattern.clone(), s.id.clone()) {
                 Ok(pattern) => {
                     let settings = source::serial_text::Settings { port, pattern };
@@ -164,8 +186,11 @@ fn spawn(
         }
         config::Source::I2c(s) => i2c(context, s),
         config::Source::Simulated(s) => {
-            let settings =
-                source::simulated::Settings { first: s.first, sensors: s.sensors, every: s.every };
+            let settings = source::simulated::Settings {
+                first: s.first,
+                sensors: s.sensors,
+                every: s.every,
+            };
             Some(source::simulated::spawn(context, settings))
         }
     }
@@ -185,7 +210,13 @@ fn i2c(context: Context, settings: &config::I2c) -> Option<Running> {
     };
     let sensors = settings.sensors.iter().map(sensor).collect();
     let label = context.label().clone();
-    match source::i2c::spawn(context, source::i2c::Settings { bus: settings.bus.clone(), sensors }) {
+    match source::i2c::spawn(
+        context,
+        source::i2c::Settings {
+            bus: settings.bus.clone(),
+            sensors,
+        },
+    ) {
         Ok(running) => Some(running),
         Err(error) => {
             tracing::error!(source = %label, %error, "the source's thread cannot be started");

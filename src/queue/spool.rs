@@ -20,6 +20,8 @@ pub struct OutputStart {
     pub parked: Vec<(SensorNo, RowNo)>,
     /// Each sensor's watermark.
     pub released: Vec<(SensorNo, Epoch, u64)>,
+    /// The queue's epochs, in the order of the rows that began them.
+    pub epochs: Vec<Epoch>,
 }
 
 /// One output's way to read the queue and to say what it has delivered.
@@ -68,6 +70,7 @@ impl Spool {
                 .map(|(sensor, row)| (*sensor, *row))
                 .collect(),
             released: released.collect(),
+            epochs: state.epochs.clone(),
         }
     }
 

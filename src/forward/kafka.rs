@@ -1,0 +1,305 @@
+//! Kafka as a broker, by librdkafka: this file and its folder are the only ones that name it.
+//!
+//! Owns the client and what is under way with it. Promises that every ticket is reported once, when its last record is;
+//! that a ticket counts as delivered only when every record of it was acknowledged; that memory under way is bounded by a
+//! window of its own, well below librdkafka's; and that no call here waits for the network. Must not know lanes or
+//! queues.
+//!
+//! A ticket larger than what is left of the window is handed over in part and continued when there is room, so that one
+//! ticket never takes more memory than the window.
+//!
+//! When a broker refuses a batch for one of its records, librdkafka does not say for which. So such tickets are sent again
+//! by a second client, made for that and kept, which packs every record alone: what fails there is at fault itself.
+
+mod client;
+pub mod consumer;
+mod context;
+mod errors;
+mod headers;
+pub mod mock;
+mod settings;
+pub mod topics;
+mod under_way;
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseRecord;
+use rdkafka::types::RDKafkaErrorCode;
+
+use self::client::{Client, Producer};
+use self::context::{Shared, why};
+use self::errors::class;
+use self::headers::Common;
+pub use self::settings::{Acks, Settings};
+use self::under_way::{UnderWay, Verdict, cost};
+use super::broker::{Broker, BrokerError, BrokerStatus, Busy, Events};
+use crate::format::{Format, Record};
+use crate::ticket::{Report, Ticket};
+
+/// What may be under way at once, in bytes of memory: some 8,000 small records, enough for hundreds of thousands a
+/// second, and a fraction of what the whole agent may take.
+const WINDOW: usize = 6 << 20;
+
+/// The broker.
+pub struct Kafka {
+    settings: Settings,
+    config: ClientConfig,
+    format: Box<dyn Format>,
+    shared: Arc<Shared>,
+    client: Option<Client>,
+    /// Packs every record alone; made when there is first something to prove.
+    prover: Option<Client>,
+    /// Tickets being handed over, in order: one that was taken in part, and those to be proven.
+    sending: VecDeque<Sending>,
+    ready: VecDeque<Report>,
+}
+
+/// A ticket that is being handed to the client.
+struct Sending {
+    ticket: Arc<Ticket>,
+    under_way: Arc<UnderWay>,
+    /// Each record alone, by the prover.
+    alone: bool,
+    /// How many of its readings were handed over.
+    done: usize,
+}
+
+impl Sending {
+    fn new(ticket: Arc<Ticket>, alone: bool) -> Self {
+        Self {
+            under_way: UnderWay::new(ticket.clone(), alone),
+            ticket,
+            alone,
+            done: 0,
+        }
+    }
+}
+
+/// How the handing over of a record ended.
+enum Handed {
+    Over,
+    Full,
+    Refused,
+}
+
+impl Kafka {
+    /// A broker whose client begins to connect. Nobody has to be there yet.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings or a thread cannot be started.
+    pub fn start(settings: Settings, format: Box<dyn Format>, events: Events) -> Result<Self, BrokerError> {
+        Self::with_window(settings, format, events, WINDOW)
+    }
+
+    fn with_window(
+        settings: Settings,
+        format: Box<dyn Format>,
+        events: Events,
+        window: usize,
+    ) -> Result<Self, BrokerError> {
+        let config = settings.client_config();
+        let shared = Shared::new(events, window);
+        let client = Client::start(&config, &shared, &format.probe_topic())?;
+        shared.clients.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            settings,
+            config,
+            format,
+            shared,
+            client: Some(client),
+            prover: None,
+            sending: VecDeque::new(),
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// The client, when it takes records.
+    fn usable(&self) -> Option<&Client> {
+        self.client.as_ref().filter(|client| !client.context().is_lost())
+    }
+
+    /// Makes the client with the same settings that packs every record alone, unless there is one.
+    fn has_prover(&mut self) -> bool {
+        if self.prover.is_some() {
+            return true;
+        }
+        let mut config = self.config.clone();
+        config.set("batch.num.messages", "1");
+        match Client::start(&config, &self.shared, &self.format.probe_topic()) {
+            Ok(prover) => self.prover = Some(prover),
+            Err(error) => tracing::error!(%error, "no client to find out which record is at fault"),
+        }
+        self.prover.is_some()
+    }
+
+    /// All of it is handed over: the ticket's own reference is given back.
+    fn finish(&mut self, sending: &Sending) {
+        match sending.under_way.done() {
+            Some(Verdict::Report(report)) => self.ready.push_back(report),
+            Some(Verdict::Prove(ticket)) => self.sending.push_front(Sending::new(ticket, true)),
+            None => {}
+        }
+    }
+
+    /// Hands over as much as there is room for; true when the ticket is through.
+    fn hand_over(&mut self, sending: &mut Sending) -> bool {
+        let client = if sending.alone { &self.prover } else { &self.client };
+        let Some(client) = client.as_ref().filter(|client| !client.context().is_lost()) else {
+            return false;
+        };
+        let (producer, shared) = (client.producer(), &self.shared);
+        let mut common = Common::new(&self.settings.device, &self.settings.headers, &sending.ticket);
+        let mut refused = false;
+        let mut sink =
+            |record: &Record<'_>| match produce(producer, shared, &mut common, &sending.under_way, record) {
+                Handed::Over => ControlFlow::Continue(()),
+                Handed::Full => ControlFlow::Break(()),
+                Handed::Refused => {
+                    refused = true;
+                    ControlFlow::Break(())
+                }
+            };
+        sending.done = self.format.write(&sending.ticket, sending.done, &mut sink);
+        refused || sending.done >= sending.ticket.len()
+    }
+}
+
+/// Hands one record to the client.
+fn produce(
+    producer: &Producer,
+    shared: &Shared,
+    common: &mut Common<'_>,
+    under_way: &Arc<UnderWay>,
+    record: &Record<'_>,
+) -> Handed {
+    if !shared.gauge.has_room() {
+        return Handed::Full;
+    }
+    let cost = cost(record.key.len(), record.value.len());
+    under_way.add();
+    shared.gauge.add(cost);
+    // To librdkafka, no time is zero: the one millisecond after which nobody could say.
+    let timestamp = if record.timestamp_ms == 0 {
+        1
+    } else {
+        record.timestamp_ms
+    };
+    let message = BaseRecord::with_opaque_to(record.topic, under_way.clone())
+        .key(record.key)
+        .payload(record.value)
+        .timestamp(timestamp)
+        .headers(common.of(record));
+    let Err((error, _)) = producer.send(message) else {
+        return Handed::Over;
+    };
+    shared.gauge.remove(cost);
+    let code = match error {
+        KafkaError::Nul(_) => RDKafkaErrorCode::InvalidTopic,
+        other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+    };
+    if code != RDKafkaErrorCode::QueueFull {
+        under_way.fault(class(code), record.first, || why(code, record.topic));
+    }
+    // Not the last: the one for handing over is still to come.
+    let verdict = under_way.done();
+    debug_assert!(verdict.is_none());
+    if code == RDKafkaErrorCode::QueueFull {
+        shared.gauge.want();
+        return Handed::Full;
+    }
+    Handed::Refused
+}
+
+impl Broker for Kafka {
+    fn send(&mut self, ticket: Arc<Ticket>) -> Result<(), Busy> {
+        if self.usable().is_none() {
+            self.shared.gauge.want();
+            return Err(Busy);
+        }
+        if !self.sending.is_empty() || !self.shared.gauge.has_room() {
+            return Err(Busy);
+        }
+        self.sending.push_back(Sending::new(ticket, false));
+        self.resume();
+        Ok(())
+    }
+
+    fn resume(&mut self) {
+        for ticket in self.shared.suspects() {
+            self.sending.push_front(Sending::new(ticket, true));
+        }
+        while let Some(mut sending) = self.sending.pop_front() {
+            if sending.alone && !self.has_prover() {
+                let why = || "it could not be found out which record is at fault".into();
+                sending
+                    .under_way
+                    .fault(errors::Class::Again, sending.ticket.first(), why);
+            } else if !self.hand_over(&mut sending) {
+                self.sending.push_front(sending);
+                return;
+            }
+            self.finish(&sending);
+        }
+    }
+
+    fn ready(&mut self) -> Option<Report> {
+        self.ready.pop_front()
+    }
+
+    fn renew(&mut self) -> Result<(), BrokerError> {
+        if let Some(client) = self.client.take() {
+            client.retire(&self.shared);
+        }
+        if let Some(prover) = self.prover.take() {
+            prover.retire(&self.shared);
+        }
+        // Tickets that the old ones took in part are over with them.
+        for sending in std::mem::take(&mut self.sending) {
+            let why = || "the client was replaced".into();
+            sending
+                .under_way
+                .fault(errors::Class::Client, sending.ticket.first(), why);
+            self.finish(&sending);
+        }
+        let client = Client::start(&self.config, &self.shared, &self.format.probe_topic())?;
+        self.shared.clients.fetch_add(1, Ordering::Relaxed);
+        self.client = Some(client);
+        Ok(())
+    }
+
+    fn reachable(&self) -> bool {
+        self.shared.is_up()
+    }
+
+    fn status(&self) -> BrokerStatus {
+        BrokerStatus {
+            reachable: self.shared.is_up(),
+            last_error: self.shared.last_error(),
+            records_under_way: self.shared.gauge.records(),
+            bytes_under_way: self.shared.gauge.bytes(),
+            clients: self.shared.clients.load(Ordering::Relaxed),
+        }
+    }
+
+    fn leave(mut self: Box<Self>) {
+        for client in [self.client.take(), self.prover.take()].into_iter().flatten() {
+            client.leave();
+        }
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        for client in [self.client.take(), self.prover.take()].into_iter().flatten() {
+            client.retire(&self.shared);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
