@@ -239,7 +239,10 @@ async fn a_bus_that_is_missing_or_unbound_is_opened_again() {
         "bus: the bus is not there (hint: is I2C enabled on this machine?)"
     );
     bench.set(|wires| wires.is_gone = false);
-    until("readings", || !intake.numbers("s").is_empty() && !intake.numbers("other").is_empty()).await;
+    until("readings", || {
+        !intake.numbers("s").is_empty() && !intake.numbers("other").is_empty()
+    })
+    .await;
     assert_eq!(source.health().state(), State::Ok);
     bench.set(|wires| wires.is_gone = true);
     until("the fault", || source.health().state() == State::Failed).await;
@@ -250,7 +253,10 @@ async fn a_bus_that_is_missing_or_unbound_is_opened_again() {
         wires.chips.insert(0x48, [0x10, 0x00]);
     });
     until("a reading after it", || intake.numbers("s").last() == Some(&16.0)).await;
-    until("both set up", || bench.get(|wires| [0x48, 0x49].iter().all(|chip| wires.configured.contains(chip)))).await;
+    until("both set up", || {
+        bench.get(|wires| [0x48, 0x49].iter().all(|chip| wires.configured.contains(chip)))
+    })
+    .await;
     assert_eq!(source.health().snapshot().counters.reopenings, 1);
     end(source, intake).await;
 }
