@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
 mod config;
+mod custody;
 mod i2c;
 mod kafka;
 mod serial;
