@@ -4,7 +4,7 @@
 //! sensor that is absent is no reason not to start; a queue that cannot be opened is.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::intake::catalog::Catalog;
 use crate::intake::committer::{Committer, Tally};
 use crate::intake::inbox::Inbox;
 use crate::queue::appender::{Appender, Commit};
+use crate::queue::fold::Ledger;
 use crate::queue::open::{Finding, GENERATION_BYTES, Queue, Settings, draw_epoch, open};
 use crate::queue::sled_store::SledStore;
 use crate::queue::spool::Observer;
@@ -132,6 +133,12 @@ impl Agent {
         })
     }
 
+    /// The ledger of all sensors, as of the last commit.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.view.observer.figures().ledger
+    }
+
     /// How it is.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -143,10 +150,7 @@ impl Agent {
     pub fn wait(&self, patience: Option<Duration>) -> Option<Event> {
         match patience {
             None => self.events.recv().ok(),
-            Some(patience) => match self.events.recv_timeout(patience) {
-                Ok(event) => Some(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(patience) => self.events.recv_timeout(patience).ok(),
         }
     }
 

@@ -17,10 +17,15 @@ use std::sync::Arc;
 use super::backoff::{self, Dice};
 use super::needs::{Needs, Side};
 use crate::clock::Mono;
-use crate::queue::types::{DropReason, Entry, Marks, OutputNo, Release, RowNo, Run};
-use crate::reading::{Epoch, SensorDef, SensorNo, TimeQuality};
+use crate::queue::types::{DropReason, Entry, OutputNo, Release, RowNo};
+use crate::reading::{Epoch, SensorNo};
 use crate::span::{Cutter, Rules};
 use crate::ticket::{Outcome, Piece, Span, Ticket, TicketId};
+
+mod cut;
+
+pub use cut::Stored;
+use cut::{Cut, Item, halves, unsynced, unsynced_in};
 
 /// A ticket takes further closed spans while the sum in the queue's encoding stays below this.
 const MAX_TICKET_BYTES: u64 = 64 * 1024;
@@ -58,42 +63,6 @@ pub enum State {
         /// Why.
         why: Arc<str>,
     },
-}
-
-/// A span with what is needed to send it.
-#[derive(Debug, Clone)]
-struct Cut {
-    span: Span,
-    epoch: Epoch,
-    def: Arc<SensorDef>,
-    bytes: u64,
-    unsynced: usize,
-    /// Part of what was too large: is sent alone.
-    alone: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Item {
-    Span(Cut),
-    /// Readings that cannot be read back.
-    Gap {
-        epoch: Epoch,
-        from: u64,
-        through: u64,
-    },
-}
-
-/// A stretch of stored readings on its way into a lane.
-#[derive(Debug, Clone, Copy)]
-pub struct Stored<'a> {
-    /// The row.
-    pub row: RowNo,
-    /// The row's epoch.
-    pub epoch: Epoch,
-    /// The readings.
-    pub run: &'a Arc<Run>,
-    /// What the sensor is at that place of the log.
-    pub def: &'a Arc<SensorDef>,
 }
 
 /// One sensor at one output.
@@ -298,13 +267,15 @@ impl Lane {
             self.items.pop_front();
         }
         let first = self.pop(|cut| gate || cut.unsynced == 0)?;
-        let (epoch, def, mut bytes, mut readings) = (first.epoch, first.def, first.bytes, first.span.len());
+        let (epoch, def, alone) = (first.epoch, first.def, first.alone);
+        let (mut bytes, mut readings) = (first.bytes, first.span.len());
         let mut spans = vec![first.span];
-        while !first.alone {
+        loop {
             let fits = |cut: &Cut| {
                 cut.epoch == epoch
                     && Arc::ptr_eq(&cut.def, &def)
                     && !cut.alone
+                    && !alone
                     && (gate || cut.unsynced == 0)
                     && bytes + cut.bytes <= MAX_TICKET_BYTES
                     && readings + cut.span.len() <= MAX_TICKET_READINGS
@@ -474,51 +445,6 @@ impl Lane {
             .chain(self.open.as_ref().map(|cut| &cut.span))
             .flat_map(|span| &span.pieces)
     }
-}
-
-fn unsynced_in(item: &Item) -> usize {
-    if let Item::Span(cut) = item {
-        cut.unsynced
-    } else {
-        0
-    }
-}
-
-fn unsynced(piece: &Piece) -> usize {
-    match &piece.run.marks {
-        Marks::All(_, TimeQuality::Unsynced) => piece.len(),
-        Marks::All(..) => 0,
-        Marks::Each(marks) => {
-            let marks = marks.get(piece.from..piece.to).unwrap_or_default();
-            marks
-                .iter()
-                .filter(|(_, time)| *time == TimeQuality::Unsynced)
-                .count()
-        }
-    }
-}
-
-fn halves(span: &Span) -> (Span, Span) {
-    let (mut left, mut right) = (Span { pieces: vec![] }, Span { pieces: vec![] });
-    let mut room = span.len() / 2;
-    for piece in &span.pieces {
-        let take = piece.len().min(room);
-        room -= take;
-        let middle = piece.from + take;
-        if take > 0 {
-            left.pieces.push(Piece {
-                to: middle,
-                ..piece.clone()
-            });
-        }
-        if middle < piece.to {
-            right.pieces.push(Piece {
-                from: middle,
-                ..piece.clone()
-            });
-        }
-    }
-    (left, right)
 }
 
 #[cfg(test)]

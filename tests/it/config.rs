@@ -59,7 +59,7 @@ fn compare(directory: &str, said: impl Fn(Result<Config, Problems>) -> String) -
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "txt") {
             assert!(
-                path.with_extension("toml").exists(),
+                path.with_extension("toml").try_exists().unwrap(),
                 "{} belongs to no file",
                 path.display()
             );

@@ -1,8 +1,16 @@
 //! The one integration-test crate: a module a concern.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    reason = "tests fail loudly, and print what they measured"
+)]
 
+mod audit;
 mod config;
 mod custody;
+mod demo;
 mod i2c;
 mod kafka;
 mod serial;

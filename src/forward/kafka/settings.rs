@@ -80,23 +80,26 @@ const FIXED: &[(&str, &str)] = &[
 ];
 
 impl Settings {
-    /// librdkafka's settings.
+    /// librdkafka's settings, in the order in which they are set: a later one wins.
+    #[must_use]
+    pub fn properties(&self) -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut all: Vec<_> = DEFAULTS.iter().map(owned).collect();
+        all.extend(self.librdkafka.iter().cloned());
+        all.extend(FIXED.iter().chain(self.acks.settings()).map(owned));
+        let own = [
+            ("bootstrap.servers", self.brokers.join(",")),
+            ("client.id", self.device.clone()),
+            ("compression.type", self.compression.clone()),
+        ];
+        all.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        all
+    }
+
     pub(super) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Info);
-        for (name, value) in DEFAULTS {
-            config.set(*name, *value);
-        }
-        for (name, value) in &self.librdkafka {
-            config.set(name, value);
-        }
-        for (name, value) in FIXED.iter().chain(self.acks.settings()) {
-            config.set(*name, *value);
-        }
-        config
-            .set("bootstrap.servers", self.brokers.join(","))
-            .set("client.id", &self.device)
-            .set("compression.type", &self.compression);
+        config.extend(self.properties());
         config
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use edgespool_node::{Fault, Measurement, Measurements, NodeId, Sensor, Value, Values};
+use edgespool_node::{Fault, MAX_WRITE, Measurement, Measurements, Node, NodeId, Sensor, Value, Values};
 use edgespool_wire::{Ack, Decoder, MAX_ENCODED, MAX_FRAME, Message, Position, Receiver, Verdict, encode};
 
 /// A sensor of one measurement whose readings are recorded by the test.
@@ -262,4 +262,29 @@ pub(crate) fn ack(boot: u32, through: u64) -> Vec<u8> {
     let mut out = [0; MAX_ENCODED];
     let len = encode(&message, &mut out).unwrap();
     out[..len].to_vec()
+}
+
+pub(crate) fn shown(message: &Message<'_>) -> String {
+    match message {
+        Message::Hello(hello) => format!("hello {}", hello.first),
+        Message::Data(data) => format!("{} {}-{}", data.sensor, data.first, data.through()),
+        Message::Lost(lost) => format!("lost {}-{}", lost.from, lost.through),
+        Message::Ack(_) => panic!("a node says no Ack"),
+    }
+}
+
+/// All that the node has to say now.
+pub(crate) fn said<S: Sensor, const N: usize, const B: usize>(
+    node: &mut Node<S, N, B>,
+    now: u64,
+) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut out = [0; MAX_WRITE];
+    while let Some(len) = node.poll(now, &mut out) {
+        let mut decoder = Decoder::<MAX_FRAME>::new();
+        let mut bytes = &out[..len];
+        all.push(shown(&decoder.next(&mut bytes).unwrap().unwrap()));
+        assert!(bytes.is_empty(), "one frame at a time");
+    }
+    all
 }
