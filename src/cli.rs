@@ -164,7 +164,7 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
 fn load(path: &Path) -> Result<Config, Failure> {
     config::load(path, &config::Env::of_process()).map_err(|error| {
         if let LoadError::Problems(problems) = &error {
-            say(&problems.to_string());
+            say(&format!("{problems}\n"));
         }
         Failure {
             hint: error.hint(),
@@ -196,7 +196,7 @@ fn check(path: &Path, json: bool) -> Result<Code, Failure> {
             Ok(Code::Ok)
         }
         Err(LoadError::Problems(problems)) => {
-            print(&problems.to_string());
+            print(&format!("{problems}\n"));
             if json {
                 print(&format!(
                     "{}\n",

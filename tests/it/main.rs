@@ -9,6 +9,7 @@
 
 mod audit;
 mod config;
+mod custody;
 mod demo;
 mod i2c;
 mod kafka;
