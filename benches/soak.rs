@@ -152,10 +152,11 @@ fn read(spool: &Spool, shared: &Shared) -> Outcome {
     let (mut reader, start) = (Reader::new(spool, 1), clock::mono());
     while !over(shared) {
         let cycle = clock::mono().since(start).as_millis() / (CYCLE.as_millis() / 2);
-        let moved = cycle % 2 == 0 && (0..100).any(|_| !reader.step());
+        let standing = !cycle.is_multiple_of(2);
+        let caught_up = !standing && (0..100).any(|_| !reader.step());
         spool.post(reader.progress());
         shared.read.store(reader.readings, Ordering::Relaxed);
-        if moved || cycle % 2 == 1 {
+        if caught_up || standing {
             std::thread::sleep(Duration::from_millis(5));
         }
         if reader.damaged > 0 {
