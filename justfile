@@ -16,6 +16,11 @@ test-kafka *arguments:
     tests/kafka/kafka-up provision
     cargo test --release --test it -- --ignored kafka {{arguments}}
 
+# Custody from end to end, alone and with its figures. Larger: CUSTODY_READINGS=1000000 CUSTODY_SECONDS=300 just custody
+custody:
+    tests/kafka/kafka-up provision
+    cargo test --release --test it -- --ignored custody::kafka --nocapture
+
 # Form, lints, and what comes in from outside (cargo install --locked cargo-deny).
 lint:
     cargo fmt --all --check

@@ -2,4 +2,3 @@
 
 mod kafka;
 mod oracle;
-mod soon;

@@ -8,11 +8,13 @@
 )]
 
 mod audit;
+mod cli;
 mod config;
 mod custody;
 mod demo;
 mod i2c;
 mod kafka;
 mod serial;
+mod stop;
 mod support;
 mod tidy;

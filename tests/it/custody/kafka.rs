@@ -1,5 +1,7 @@
 //! Nodes on real lines, the agent as a process, a real Apache Kafka, and kills of both.
 
+mod soon;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::support::pty::Socket;
 
 const PARTITIONS: u32 = 6;
 
-/// What is done when so many thousandths of the readings were receipted.
+/// What is done when so many more thousandths of the readings were receipted than after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     KillAgent,
@@ -24,14 +26,14 @@ enum Fault {
 /// The agent dies while all is well, during an outage, soon after one, while the backlog is sent, and near the end.
 const FAULTS: [(u64, Fault); 9] = [
     (60, Fault::KillAgent),
-    (150, Fault::KillBroker),
-    (220, Fault::KillAgent),
-    (280, Fault::RestartBroker),
-    (420, Fault::KillAgent),
-    (540, Fault::KillBroker),
-    (620, Fault::RestartBroker),
-    (621, Fault::KillAgent),
-    (880, Fault::KillAgent),
+    (60, Fault::KillBroker),
+    (50, Fault::KillAgent),
+    (50, Fault::RestartBroker),
+    (60, Fault::KillAgent),
+    (50, Fault::KillBroker),
+    (50, Fault::RestartBroker),
+    (10, Fault::KillAgent),
+    (60, Fault::KillAgent),
 ];
 
 /// A number from the environment: the run can be made larger.
@@ -52,10 +54,13 @@ fn plan() -> Plan {
 
 /// One source for each line; some sensors have tags.
 fn gateway(bootstrap: &str, plan: &Plan, sockets: &[Socket]) -> Gateway {
-    let mut rest = "commit-interval = \"250ms\"\nmax-sensors = 100000\n".to_owned();
+    let mut rest = "commit-interval = \"250ms\"\n".to_owned();
     rest += "[span]\ntime-span = \"1s\"\nidle-timeout = \"1s\"\nmax-delay = \"3s\"\n";
     for socket in sockets {
-        rest += &format!("[[source]]\nkind = \"serial-frames\"\nport = {:?}\n", socket.path());
+        rest += &format!(
+            "[[source]]\nkind = \"serial-frames\"\nport = {:?}\n",
+            socket.path()
+        );
     }
     for sensor in (0..plan.sensors()).filter(|sensor| Kind::of(*sensor) == Kind::Two) {
         rest += &format!("[sensor.{:?}]\ntags = {{ site = \"oslo\" }}\n", sensor_id(sensor));
@@ -63,9 +68,16 @@ fn gateway(bootstrap: &str, plan: &Plan, sockets: &[Socket]) -> Gateway {
     Gateway::new(bootstrap, &rest)
 }
 
-/// SIGKILL, and what it can have caught: of each sensor, what was not yet delivered for good, and what existed.
+/// SIGKILL, if possible while records are under way, and what it can have caught: of each sensor, what was not yet
+/// delivered for good, and what existed.
 fn kill(agent: Agent, fleet: &Fleet, plan: &Plan) -> Kill {
-    let status = agent.status();
+    let mut status = agent.status();
+    for _ in 0..300 {
+        if status.kafka.in_flight > 0 {
+            break;
+        }
+        status = agent.status();
+    }
     agent.kill();
     let made = fleet.made();
     let known: BTreeMap<_, _> = status
@@ -81,7 +93,7 @@ fn kill(agent: Agent, fleet: &Fleet, plan: &Plan) -> Kill {
 }
 
 fn say(words: &str) {
-    println!("{words}");
+    eprintln!("{words}");
 }
 
 #[test]
@@ -96,8 +108,11 @@ fn what_was_receipted_is_in_kafka_although_brokers_and_agents_are_killed() {
     let mut agent = gateway.start();
     let fleet = Fleet::start(plan, &sockets);
     let mut kills = Vec::new();
-    for (at, fault) in FAULTS {
-        fleet.wait_for(plan.total() * at / 1000);
+    for (further, fault) in FAULTS {
+        fleet.wait_for(
+            plan.total()
+                .min(fleet.receipted() + plan.total() * further / 1000),
+        );
         match fault {
             Fault::KillAgent => {
                 kills.push(kill(agent, &fleet, &plan));
@@ -106,19 +121,32 @@ fn what_was_receipted_is_in_kafka_although_brokers_and_agents_are_killed() {
             Fault::KillBroker => kafka.kill(1),
             Fault::RestartBroker => kafka.restart(1),
         }
-        say(&format!("{:>6.1?}  {fault:?} at {} receipts", mono().since(began), fleet.receipted()));
+        say(&format!(
+            "{:>6.1?}  {fault:?} at {} receipts",
+            mono().since(began),
+            fleet.receipted()
+        ));
     }
     let logs = fleet.finish();
     say(&format!("{:>6.1?}  all receipted", mono().since(began)));
     let drained = agent.wait_long("an empty queue", Duration::from_secs(120), |status| {
         status.ledger.queued == 0
     });
-    say(&format!("{:>6.1?}  drained: {:?}", mono().since(began), drained.ledger));
+    say(&format!(
+        "{:>6.1?}  drained: {:?}",
+        mono().since(began),
+        drained.ledger
+    ));
 
     let records = kafka.console_consume("readings");
     let (findings, wrong) = judge(&records, &logs, &kills);
     say(&format!("{findings:?}"));
-    assert!(wrong.is_empty(), "{findings:?}\n{}\n{}", wrong.join("\n"), gateway.log());
+    assert!(
+        wrong.is_empty(),
+        "{findings:?}\n{}\n{}",
+        wrong.join("\n"),
+        gateway.log()
+    );
     check_ledger(&gateway, &plan, findings, &records);
     check_times(findings);
     check_partitions(&kafka, &records);
@@ -136,10 +164,11 @@ fn check_ledger(gateway: &Gateway, plan: &Plan, findings: Findings, records: &[R
     assert_eq!(figure("delivered") + findings.duplicates, records.len() as u64);
 }
 
-/// A node's time is known from its messages, which come late at worst by as long as the agent was away.
+/// A node's time is known from its messages, and what the line held back while no agent was there comes late by so much.
+/// (Nodes that were not asked for the time in the right way had their readings dated 12 s late and more.)
 fn check_times(findings: Findings) {
     assert!(findings.early_ms <= 1000, "{findings:?}");
-    assert!(findings.late_ms <= 15_000, "{findings:?}");
+    assert!(findings.late_ms <= 5000, "{findings:?}");
 }
 
 /// Keys lie where a Java producer puts them.
@@ -158,16 +187,36 @@ fn check_bytes(records: &[Record], logs: &[Log]) {
     let mut counts = [0; 3];
     for record in records {
         let suffix = |name: &str| record.text().ends_with(&format!(",\"timeQuality\":\"{name}\"}}"));
-        let quality = if suffix("unsynced") { 1 } else { 2 * usize::from(suffix("estimated")) };
+        let quality = if suffix("unsynced") {
+            1
+        } else {
+            2 * usize::from(suffix("estimated"))
+        };
         counts[quality] += 1;
         assert_eq!(record.header("device"), Some("greenhouse-7"));
         assert_eq!(record.timestamp_kind, "CreateTime");
         assert!(record.header("seq").unwrap().parse::<u64>().unwrap() >= 1);
     }
-    say(&format!("time quality: {counts:?} synchronized, unsynced, estimated"));
-    assert!(counts[1] == 0 || counts[1] == records.len(), "the kernel has one opinion: {counts:?}");
+    say(&format!(
+        "time quality: {counts:?} synchronized, unsynced, estimated"
+    ));
+    assert!(
+        counts[1] == 0 || counts[1] == records.len(),
+        "the kernel has one opinion: {counts:?}"
+    );
     let log = logs.iter().find(|log| log.kind == Kind::Mixed).unwrap();
-    let shown = records.iter().find(|record| record.key.as_deref() == Some(&*log.id)).unwrap();
-    say(&format!("for example {} {}", shown.key.as_deref().unwrap(), shown.text()));
-    assert!(texts(&log.id, log.kind, 0, shown.timestamp).iter().any(|text| text == shown.text()));
+    let shown = records
+        .iter()
+        .find(|record| record.key.as_deref() == Some(&*log.id))
+        .unwrap();
+    say(&format!(
+        "for example {} {}",
+        shown.key.as_deref().unwrap(),
+        shown.text()
+    ));
+    assert!(
+        texts(&log.id, log.kind, 0, shown.timestamp)
+            .iter()
+            .any(|text| text == shown.text())
+    );
 }

@@ -58,10 +58,20 @@ impl Gateway {
     pub(crate) fn device_file(&self, brokers: &str, rest: &str) -> String {
         let mut text = "[device]\nid = \"greenhouse-7\"\n".to_owned();
         let brokers: Vec<String> = brokers.split(',').map(|broker| format!("{broker:?}")).collect();
-        writeln!(text, "[kafka]\nbrokers = [{}]\ntopic = \"readings\"", brokers.join(", ")).unwrap();
+        writeln!(
+            text,
+            "[kafka]\nbrokers = [{}]\ntopic = \"readings\"",
+            brokers.join(", ")
+        )
+        .unwrap();
         writeln!(text, "[clock]\nhold-until-synced = \"0s\"").unwrap();
         writeln!(text, "[status]\nsocket = {:?}", self.socket()).unwrap();
-        writeln!(text, "[queue]\ndirectory = {:?}\nallow-volatile = true", self.queue()).unwrap();
+        writeln!(
+            text,
+            "[queue]\ndirectory = {:?}\nallow-volatile = true",
+            self.queue()
+        )
+        .unwrap();
         text + rest
     }
 
@@ -173,10 +183,17 @@ impl Agent {
             let last = socket::ask(&self.socket);
             match last {
                 Ok(status) if is_so(&status) => return status,
-                last => assert!(mono() < until, "this did not come: {what}\n{last:?}\n{}", self.words()),
+                last => assert!(
+                    mono() < until,
+                    "this did not come: {what}\n{last:?}\n{}",
+                    self.words()
+                ),
             }
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the agent has ended: {status}, instead of this: {what}\n{}", self.words());
+                panic!(
+                    "the agent has ended: {status}, instead of this: {what}\n{}",
+                    self.words()
+                );
             }
             sleep(Duration::from_millis(10));
         }
@@ -216,7 +233,12 @@ impl Agent {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
-        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "it had ended before\n{}", self.words());
+        assert_eq!(
+            status.signal(),
+            Some(Signal::KILL.as_raw()),
+            "it had ended before\n{}",
+            self.words()
+        );
     }
 
     fn words(&self) -> String {
@@ -233,7 +255,7 @@ impl Drop for Agent {
             let words = self.words();
             let from = words.len().saturating_sub(8000);
             let shown = String::from_utf8_lossy(&words.as_bytes()[from..]).into_owned();
-            println!("the agent's log ends so:\n{shown}");
+            eprintln!("the agent's log ends so:\n{shown}");
         }
     }
 }

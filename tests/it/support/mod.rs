@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod board;
+pub(crate) mod gate;
 pub(crate) mod intake;
 pub(crate) mod kafka;
 pub(crate) mod nodes;

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ impl Invented {
             temperature,
             humidity: f64::from(u32::try_from(n % 1000).unwrap()) / 10.0,
             state,
-            open: n % 5 == 0,
+            open: n.is_multiple_of(5),
         }
     }
 
@@ -178,6 +178,7 @@ pub(crate) fn sensor_id(sensor: usize) -> String {
 /// Figures that others may look at while the fleet runs.
 #[derive(Debug, Default)]
 struct Figures {
+    abandoned: AtomicBool,
     receipted: AtomicU64,
     made: Vec<AtomicU64>,
 }
@@ -296,7 +297,16 @@ impl Board {
 /// Running nodes; their lines stay plugged in until the fleet is dropped.
 pub(crate) struct Fleet {
     figures: Arc<Figures>,
-    thread: JoinHandle<Vec<Log>>,
+    thread: Option<JoinHandle<Vec<Log>>>,
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.figures.abandoned.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
 }
 
 impl Fleet {
@@ -305,8 +315,8 @@ impl Fleet {
         assert_eq!(plan.nodes, sockets.len());
         let lines: Vec<_> = sockets.iter().map(Socket::plug).collect();
         let figures = Arc::new(Figures {
-            receipted: AtomicU64::new(0),
             made: (0..plan.sensors()).map(|_| AtomicU64::new(0)).collect(),
+            ..Figures::default()
         });
         let shared = figures.clone();
         let thread = std::thread::spawn(move || {
@@ -314,13 +324,18 @@ impl Fleet {
             let mut boards: Vec<_> = boards
                 .map(|(index, (boot, line))| Board::new(index, line, boot))
                 .collect();
-            while !boards.iter().all(|board| board.is_done(&plan)) {
+            while !boards.iter().all(|board| board.is_done(&plan))
+                && !shared.abandoned.load(Ordering::Relaxed)
+            {
                 boards.iter_mut().for_each(|board| board.turn(&plan, &shared));
                 sleep(PAUSE);
             }
             boards.into_iter().flat_map(Board::logs).collect()
         });
-        Self { figures, thread }
+        Self {
+            figures,
+            thread: Some(thread),
+        }
     }
 
     /// How many readings the nodes were told to forget.
@@ -340,18 +355,21 @@ impl Fleet {
     /// Waits until the nodes were told to forget so many; generously for each single one.
     pub(crate) fn wait_for(&self, receipts: u64) {
         let (mut last, mut idle) = (self.receipted(), 0);
-        while last < receipts && !self.thread.is_finished() {
+        while last < receipts && !self.thread.as_ref().unwrap().is_finished() {
             sleep(Duration::from_millis(5));
             let now = self.receipted();
             idle = if now == last { idle + 1 } else { 0 };
             last = now;
-            assert!(idle < 12_000, "no receipt for a minute, after {last} of {receipts}");
+            assert!(
+                idle < 12_000,
+                "no receipt for a minute, after {last} of {receipts}"
+            );
         }
     }
 
     /// Waits until all was receipted.
-    pub(crate) fn finish(self) -> Vec<Log> {
+    pub(crate) fn finish(mut self) -> Vec<Log> {
         self.wait_for(u64::MAX);
-        self.thread.join().unwrap()
+        self.thread.take().unwrap().join().unwrap()
     }
 }
