@@ -16,6 +16,11 @@ test-kafka *arguments:
     tests/kafka/kafka-up provision
     cargo test --release --test it -- --ignored kafka {{arguments}}
 
+# Custody from end to end, alone and with its figures. Larger: CUSTODY_READINGS=1000000 CUSTODY_SECONDS=300 just custody
+custody:
+    tests/kafka/kafka-up provision
+    cargo test --release --test it -- --ignored custody::kafka --nocapture
+
 # Form, lints, and what comes in from outside (cargo install --locked cargo-deny).
 lint:
     cargo fmt --all --check
@@ -29,6 +34,19 @@ demo *arguments='--for 20s':
 # The benchmarks.
 bench *arguments:
     cargo bench {{arguments}}
+
+# Memory with ten million readings pending: opened, read by one cursor and by two, released. Ends with an error above 40 MiB.
+prove-memory *arguments:
+    cargo bench --bench memory -- {{arguments}}
+
+# Hours of running in ten minutes: generations come and go by the hundred. Ends with an error when something grows.
+prove-soak *arguments:
+    cargo bench --bench soak -- {{arguments}}
+
+# The whole agent with ten million readings pending, drained into a real Kafka, with one lane parked: resident memory.
+prove-backlog *arguments:
+    cargo build --release
+    tests/prove/backlog {{arguments}}
 
 # What the build machine runs.
 ci:

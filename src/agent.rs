@@ -15,6 +15,7 @@ use crate::intake::catalog::Catalog;
 use crate::intake::committer::{Committer, Tally};
 use crate::intake::inbox::Inbox;
 use crate::queue::appender::{Appender, Commit};
+use crate::queue::fold::Ledger;
 use crate::queue::open::{Finding, GENERATION_BYTES, Queue, Settings, draw_epoch, open};
 use crate::queue::sled_store::SledStore;
 use crate::queue::spool::Observer;
@@ -130,6 +131,12 @@ impl Agent {
             events,
             outbox,
         })
+    }
+
+    /// The ledger of all sensors, as of the last commit.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.view.observer.figures().ledger
     }
 
     /// How it is.

@@ -5,13 +5,20 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::agent::{Agent, Signals};
+use crate::audit::Strictness;
 use crate::config::{self, Config, LoadError};
 use crate::exit::{Code, Failure};
+use crate::queue::fold;
 use crate::status::{show, socket};
-use crate::{agent, logging};
+use crate::{agent, audit, demo, logging};
+
+/// How long `audit` waits for a broker that does not answer.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The telemetry agent that does not lose a reading: sensors to Kafka through a durable queue.
 #[derive(Debug, Parser)]
@@ -50,6 +57,61 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Read topics and say of every sensor whether anything is missing, twice or out of order
+    #[command(
+        after_help = "Examples:\n  edgespool audit --brokers broker-1:9092 temperature\n  \
+        edgespool audit --config ./device.toml --json\n\nExits with 0 only if all is well."
+    )]
+    Audit(AuditArgs),
+    /// Show the main job: nodes on real serial lines, an embedded Kafka, an outage, a verdict
+    #[command(
+        after_help = "Examples:\n  edgespool demo --for 20s\n  edgespool demo --kafka localhost:9092 --json"
+    )]
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct AuditArgs {
+    /// The topics; `*` stands for any text. Without any: the one that the device file names
+    topics: Vec<String>,
+    /// The brokers, host:port, divided by commas; without them those of the device file
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    brokers: Vec<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only readings of this device
+    #[arg(long, value_name = "ID")]
+    device: Option<String>,
+    /// A reading that is there twice is a fault, too
+    #[arg(long)]
+    exactly_once: bool,
+    /// A setting for the Kafka client, such as security.protocol=ssl (may be repeated)
+    #[arg(long = "librdkafka", value_name = "NAME=VALUE", value_parser = setting)]
+    librdkafka: Vec<(String, String)>,
+    /// End with one JSON object on the last line of stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// How long readings are taken, such as 20s
+    #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    nodes: u16,
+    /// A real broker in the place of the embedded one
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// End with one JSON object on the last line of stdout
+    #[arg(long)]
+    json: bool,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 #[derive(Debug, Args)]
@@ -71,7 +133,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     match dispatch(cli.command) {
-        Ok(code) => code as u8,
+        Ok(code) => code,
         Err(failure) => {
             say(&failure.text());
             failure.code
@@ -79,27 +141,30 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn dispatch(command: Command) -> Result<Code, Failure> {
-    match command {
+fn dispatch(command: Command) -> Result<u8, Failure> {
+    let code = match command {
         Command::Run(args) => {
-            logging::start();
+            logging::start(logging::Level::INFO);
             let config = load(&args.config)?;
-            agent::run(config, &args.config)
+            agent::run(config, &args.config)?
         }
-        Command::Check { config, json } => check(&config.config, json),
+        Command::Check { config, json } => check(&config.config, json)?,
         Command::Status {
             config,
             socket,
             all,
             json,
-        } => status(&config.config, socket, all, json),
-    }
+        } => status(&config.config, socket, all, json)?,
+        Command::Audit(args) => return audit(args),
+        Command::Demo(args) => return demo(&args),
+    };
+    Ok(code as u8)
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {
     config::load(path, &config::Env::of_process()).map_err(|error| {
         if let LoadError::Problems(problems) = &error {
-            say(&problems.to_string());
+            say(&format!("{problems}\n"));
         }
         Failure {
             hint: error.hint(),
@@ -131,7 +196,7 @@ fn check(path: &Path, json: bool) -> Result<Code, Failure> {
             Ok(Code::Ok)
         }
         Err(LoadError::Problems(problems)) => {
-            print(&problems.to_string());
+            print(&format!("{problems}\n"));
             if json {
                 print(&format!(
                     "{}\n",
@@ -170,15 +235,94 @@ fn status(path: &Path, socket: Option<PathBuf>, all: bool, json: bool) -> Result
     Ok(Code::Ok)
 }
 
-/// To stdout; a closed pipe ends the output and nothing else.
+fn audit(mut args: AuditArgs) -> Result<u8, Failure> {
+    if args.brokers.is_empty() || args.topics.is_empty() {
+        let config = load(&args.config.config)?;
+        if args.brokers.is_empty() {
+            args.brokers.clone_from(&config.kafka.brokers);
+        }
+        if args.topics.is_empty() {
+            args.topics.push(config.kafka.topic.pattern());
+        }
+    }
+    let strictness = if args.exactly_once {
+        Strictness::OnceEach
+    } else {
+        Strictness::DuplicatesAllowed
+    };
+    let options = audit::Options {
+        brokers: args.brokers,
+        topics: args.topics,
+        device: args.device,
+        strictness,
+        librdkafka: args.librdkafka,
+        patience: AUDIT_PATIENCE,
+    };
+    let answer = audit::run(&options, &mut |_, _| {}).map_err(|error| Failure {
+        hint: error.hint(),
+        code: error.exit_code(),
+        ..Failure::new("audit", error, Code::Unavailable)
+    })?;
+    print(&answer.output(args.json));
+    Ok(answer.exit_code())
+}
+
+struct DemoAgent(Agent);
+
+impl demo::Gateway for DemoAgent {
+    fn ledger(&self) -> fold::Ledger {
+        self.0.ledger()
+    }
+
+    fn stop(self) {
+        if let Err(error) = self.0.stop() {
+            say(&format!("error: failed to stop the agent\ncaused by: {error}\n"));
+        }
+    }
+}
+
+fn demo(args: &DemoArgs) -> Result<u8, Failure> {
+    // The live view is what is to be seen; an outage is part of the plot.
+    logging::start(logging::Level::ERROR);
+    let options = demo::Options {
+        duration: args.duration,
+        nodes: args.nodes,
+        kafka: args.kafka.clone(),
+        ..demo::Options::default()
+    };
+    let outcome = demo::run(&options, |path| {
+        let env = config::Env {
+            kafka_broker_address: None,
+            ..config::Env::of_process()
+        };
+        let config = config::load(path, &env)?;
+        Ok(DemoAgent(
+            Agent::start(config, Signals::Left).map_err(|failure| failure.text())?,
+        ))
+    });
+    let outcome = outcome.map_err(|error| Failure {
+        hint: error.hint(),
+        code: error.exit_code(),
+        ..Failure::new("run the demo", error, Code::Bug)
+    })?;
+    print(&outcome.to_string());
+    if args.json {
+        print(&outcome.json());
+    }
+    Ok(outcome.exit_code())
+}
+
+/// To stdout, with a line end; a closed pipe ends the output and nothing else.
 fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    drop(write!(out, "{text}{end}").and_then(|()| out.flush()));
 }
 
-/// To stderr.
+/// To stderr, with a line end.
 fn say(text: &str) {
     use std::io::Write as _;
-    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    drop(write!(std::io::stderr().lock(), "{text}{end}"));
 }

@@ -12,9 +12,11 @@
 )]
 
 pub mod agent;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod exit;
 pub mod format;
 pub mod forward;

@@ -145,6 +145,16 @@ impl Template {
         }
     }
 
+    /// All the texts that it can give, as a pattern: `*` stands for what is filled in.
+    #[must_use]
+    pub fn pattern(&self) -> String {
+        let text = |part: &Part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Device | Part::Sensor | Part::Tag(_) => "*".to_owned(),
+        };
+        self.parts().iter().map(text).collect()
+    }
+
     /// How many bytes it can have at most, filled in with values up to these lengths.
     #[must_use]
     pub fn longest(&self, device: usize, sensor: usize, tag: impl Fn(&str) -> usize) -> usize {

@@ -12,10 +12,13 @@
 //! by a second client, made for that and kept, which packs every record alone: what fails there is at fault itself.
 
 mod client;
+pub mod consumer;
 mod context;
 mod errors;
 mod headers;
+pub mod mock;
 mod settings;
+pub mod topics;
 mod under_way;
 
 use std::collections::VecDeque;

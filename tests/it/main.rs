@@ -7,9 +7,14 @@
     reason = "tests fail loudly, and print what they measured"
 )]
 
+mod audit;
+mod cli;
 mod config;
+mod custody;
+mod demo;
 mod i2c;
 mod kafka;
 mod serial;
+mod stop;
 mod support;
 mod tidy;

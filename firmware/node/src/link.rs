@@ -96,6 +96,8 @@ pub struct Link {
     silent_waits: u8,
     rewound_at: Option<u64>,
     hello_sent_at: Option<u64>,
+    /// The receiver knows less than was released and was not told yet: no Ack makes that Hello needless.
+    owes_hello: bool,
     /// Whether a zero goes before the next frame.
     clear_line: bool,
     decoder: Decoder<MAX_HEARD>,
@@ -118,6 +120,7 @@ impl Link {
             silent_waits: 0,
             rewound_at: None,
             hello_sent_at: None,
+            owes_hello: false,
             clear_line: true,
             decoder: Decoder::new(),
             counters: LinkCounters::default(),
@@ -186,9 +189,11 @@ impl Link {
             return self.say_where_we_stand(now_ms);
         }
         let was_talking = self.is_talking();
-        self.phase = Phase::Talking {
-            idle_at: now_ms + IDLE_HELLO,
-        };
+        if !self.owes_hello {
+            self.phase = Phase::Talking {
+                idle_at: now_ms + IDLE_HELLO,
+            };
+        }
         let progress = outbox.acknowledge(ack.through);
         if progress {
             self.counters.acks += 1;
@@ -209,6 +214,7 @@ impl Link {
             .map_or(now_ms, |at| at + HELLO_FIRST)
             .max(now_ms);
         if self.is_talking() {
+            self.owes_hello = true;
             self.phase = Phase::Knocking {
                 attempts: 0,
                 hello_at: soonest,
@@ -269,6 +275,7 @@ impl Link {
             hello_at,
         };
         self.hello_sent_at = Some(now_ms);
+        self.owes_hello = false;
         self.counters.hellos += 1;
         self.clear_line = true;
         let Identity { node, boot } = self.identity;

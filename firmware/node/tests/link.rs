@@ -257,6 +257,23 @@ fn an_acknowledgement_below_what_was_released_is_answered_with_a_hello() {
     );
 }
 
+/// A gateway that has just started asks for the time and sees a gap in one breath: it never got the Hello that it asked
+/// for, and took readings with a guessed time 12 s later.
+#[test]
+fn the_hello_that_was_asked_for_is_said_although_another_acknowledgement_follows() {
+    let mut node = talking(10);
+    record(&mut node, 0, 10);
+    assert_eq!(said(&mut node, 0), ["a 1-10"]);
+    for (now, behind) in [(1000, 8), (2000, 9)] {
+        node.receive(&ack(BOOT, 8), now);
+        node.receive(&[ack(BOOT, 0), ack(BOOT, behind)].concat(), now);
+        assert_eq!(said(&mut node, now), [format!("hello {}", behind + 1)]);
+        assert_eq!(said(&mut node, now + 10), [""; 0], "it waits for the answer");
+        node.receive(&ack(BOOT, behind), now + 10);
+        assert_eq!(said(&mut node, now + 10), [format!("a {}-10", behind + 1)]);
+    }
+}
+
 #[test]
 fn sending_more_does_not_put_off_sending_again() {
     let mut node = talking(10);

@@ -276,11 +276,12 @@ impl Node {
                 self.answer |= lost.through <= self.receipts.through();
                 Step::default()
             }
-            (Verdict::Gap, _) => {
+            (Verdict::Gap, _) if self.waiting_since.is_none() || self.clock.is_sure() => {
                 self.answer = true;
                 Step::default()
             }
-            (Verdict::Unknown, _) => {
+            // A gap behind data that waits for a Hello: an answer would call off that Hello.
+            (Verdict::Gap | Verdict::Unknown, _) => {
                 self.ask = Some(message.boot());
                 Step::default()
             }

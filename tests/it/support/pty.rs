@@ -73,6 +73,20 @@ impl Adapter {
         }
     }
 
+    /// Writes what the line takes now; how many bytes.
+    pub(crate) fn write_now(&self, bytes: &[u8]) -> usize {
+        match rustix::io::write(&self.master, bytes) {
+            Ok(written) => written,
+            Err(rustix::io::Errno::AGAIN) => 0,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// How many bytes the agent has written that nobody has read.
+    pub(crate) fn unread(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.master).unwrap()
+    }
+
     /// Reads what the agent has written, without waiting for anything.
     pub(crate) fn read_now(&self) -> Vec<u8> {
         let mut buffer = [0; 4096];

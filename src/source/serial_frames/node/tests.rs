@@ -236,6 +236,12 @@ fn without_a_hello_data_waits_for_the_time_but_not_for_ever() {
 
     let mut bench = Bench::new(Some(known));
     bench.data(1, 11, 2);
+    bench.data(1, 13, 2);
+    assert_eq!(
+        (bench.ack(), bench.ack()),
+        (Some((1, 0)), None),
+        "what follows is a gap, and yet the Hello is not called off"
+    );
     assert_eq!(
         (bench.hello(1, 11, 64), bench.ack()),
         (None, Some((1, 10))),
