@@ -90,4 +90,18 @@ impl World {
             );
         }
     }
+
+    /// When all is delivered, nothing is parked any more, and hardly a row is needed.
+    pub(super) fn check_rest(&mut self) {
+        self.commit(vec![]);
+        let output = &self.fold.outputs[0];
+        assert!(output.parked.is_empty(), "still parked: {:?}", output.parked);
+        let rows = self.rows.len() as RowNo;
+        assert!(
+            self.fold.floor() + 10 > rows,
+            "floor {} of {rows}",
+            self.fold.floor()
+        );
+        assert_eq!(self.output.memory(), 0);
+    }
 }

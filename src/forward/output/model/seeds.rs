@@ -101,6 +101,7 @@ fn run(seed: u64) -> [usize; 4] {
     world.commit(runs);
     world.drain();
     world.check_arrivals();
+    world.check_rest();
     [
         world.parked,
         world.caught_up,

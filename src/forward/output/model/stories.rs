@@ -192,6 +192,33 @@ impl World {
 }
 
 #[test]
+fn silence_ends_no_span_of_a_lane_that_catches_up() {
+    let mut world = backlog(300, 2);
+    let rules = Rules {
+        idle_timeout: Duration::from_secs(1),
+        ..(world.output.settings.rules)(&def(SensorNo(0), "C"))
+    };
+    world.output.settings.rules = Box::new(move |_| rules);
+    world.output.settings.memory = 10_000;
+    world.moods.insert(SensorNo(1), Mood::Refuses);
+    world.go_on(20);
+    assert!(world.main > 300 && world.parked > 0);
+    world.moods.clear();
+    // Read slowly, while the main cursor stands at the tail.
+    for _ in 0..400 {
+        world.read();
+        world.take();
+        world.pass(1500);
+        world.take();
+        world.report_all();
+    }
+    world.drain();
+    let spans = &world.spans[&SensorNo(1)];
+    let short = spans.iter().filter(|(_, first, last)| last - first != 49).count();
+    assert_eq!((spans.len(), short), (60, 0), "fifty readings each: {spans:?}");
+}
+
+#[test]
 fn boundaries_are_the_same_whatever_the_rows_the_budget_and_the_broker_do() {
     let expect = spans_of(1, 10_000_000, false);
     assert_eq!(
