@@ -3,7 +3,7 @@
 //! Promises: a port is raw, eight bits, no parity, one stop bit; nobody else can open it meanwhile; its path is looked up
 //! at every opening, so a link that points elsewhere after a replug is followed; no call that a device can hold (open,
 //! close) runs on the runtime's thread. Must not know what goes over the line. (Pseudo-terminals take any baud rate and
-//! enforce none.)
+//! enforce none, and keep only those out who lock, too.)
 
 use std::io;
 use std::path::PathBuf;
@@ -131,12 +131,14 @@ impl Drop for Port {
 fn open_now(settings: &Settings, now: Mono) -> Result<Port, OpenError> {
     let path = settings.path.to_str().ok_or(OpenError::Path)?;
     let mut stream = SerialStream::open(&tokio_serial::new(path, settings.baud))?;
-    // Also what the driver of serial ports does; said here because custody relies on one reader.
-    stream.set_exclusive(true)?;
     let keeps_all = settings
         .path
         .canonicalize()
         .is_ok_and(|path| path.starts_with("/dev/pts"));
+    // Also what the driver of serial ports does; said here because custody relies on one reader. On a pseudo-terminal the
+    // kernel's mark outlives a process that is killed, while the other side is open: nobody but root could open it again.
+    // There a lock remains, which all who lock respect.
+    stream.set_exclusive(!keeps_all)?;
     Ok(Port {
         stream: Some(stream),
         opened: now,

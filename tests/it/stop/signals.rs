@@ -1,4 +1,4 @@
-//! SIGHUP and SIGINT.
+//! SIGHUP, SIGINT and SIGKILL.
 
 use rustix::process::Signal;
 
@@ -73,4 +73,20 @@ fn interrupt_ends_it_and_the_next_one_goes_on_where_it_was() {
     let stored = scene.stored();
     assert_eq!(of_fleet(&stored, &SOME), SOME.total());
     assert_eq!(stored.ledger.accepted, stored.ledger.queued);
+}
+
+#[test]
+fn killed_again_and_again_it_takes_up_its_line_and_stores_each_reading_once() {
+    let scene = Scene::new("127.0.0.1:9", "");
+    let fleet = scene.fleet(SOME);
+    let mut agent = scene.gateway.start();
+    for round in 1..=3 {
+        fleet.wait_for(SOME.total() * round / 5);
+        agent.kill();
+        let (receipted, stored) = (fleet.receipted(), of_fleet(&scene.stored(), &SOME));
+        assert!(receipted <= stored, "{receipted} receipts, {stored} stored");
+        agent = scene.gateway.start();
+    }
+    fleet.finish();
+    assert_eq!(of_fleet(&agent.status(), &SOME), SOME.total(), "each once");
 }
