@@ -5,6 +5,13 @@
 //! for `idle-timeout`, and one that is open for `max-delay`. Late readings are not re-sorted and not dropped: one outside
 //! the open span closes it and opens the next. All state resets when a span ends, whatever ended it.
 //!
+//! The deadlines count from when a reading came here, that is, from when it was read from the queue; its own time, and
+//! that of its commit, play no part. Silence says that no more will come, and only at the durable tail can anybody say so:
+//! away from it, the sensor's next reading may stand a few rows further on, and a reader that waits for a broker would
+//! otherwise turn every pause into boundaries that the data do not have. So `idle-timeout` ends a span only while its
+//! reader stands at the tail, counted from the last reading wherever that was read. `max-delay` promises a bound, and so
+//! counts always. Where memory forces an end, the output says so: that is the third exception, and not known here.
+//!
 //! Pure: a function of readings and of the moments at which they came. Must not know lanes, queues or the clock.
 
 use std::time::Duration;

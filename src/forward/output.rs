@@ -26,7 +26,7 @@ use crate::queue::spool::OutputStart;
 use crate::queue::types::{Entry, OutputNo, Row, RowNo};
 use crate::reading::{Epoch, SensorDef, SensorNo};
 use crate::span::Rules;
-use crate::ticket::{Report, Ticket, TicketId};
+use crate::ticket::{Outcome, Report, Ticket, TicketId};
 use schedule::Schedule;
 
 mod parking;
@@ -109,6 +109,8 @@ pub struct Output {
     /// Lanes that joined the main cursor and still need rows before the head.
     trailing: BTreeSet<SensorNo>,
     last_delivery: Option<Mono>,
+    /// When the latest ticket was sent that is acknowledged.
+    overtaken: Mono,
     /// Of the last event.
     now: Mono,
     reachable: bool,
@@ -148,6 +150,7 @@ impl Output {
             parking: parking::Parking::default(),
             trailing: BTreeSet::new(),
             last_delivery: None,
+            overtaken: Mono(0),
             now: Mono(0),
             reachable: false,
             observed: Mono(0),
@@ -279,13 +282,17 @@ impl Output {
         let Some(lane) = self.lanes.get_mut(&sensor) else {
             return;
         };
+        let delivered = report.outcome == Outcome::Delivered;
         if let State::InFlight(ticket) = &lane.state
-            && self.sent.at(sensor).is_some()
+            && let Some(sent) = self.sent.at(sensor)
         {
             self.under_way = self.under_way.saturating_sub(ticket.len());
             self.sent.set(sensor, None);
+            if delivered {
+                self.overtaken = self.overtaken.max(sent);
+            }
         }
-        if report.outcome == crate::ticket::Outcome::Delivered {
+        if delivered {
             self.last_delivery = Some(now);
         }
         lane.report(

@@ -11,7 +11,6 @@ use crate::queue::fold::State as Fold;
 use crate::queue::mailbox::Mailbox;
 use crate::queue::types::{Column, Marks, MonoColumn, Run};
 use crate::reading::{Measurement, Quality, SensorId, TimeQuality, ValueKind};
-use crate::ticket::Outcome;
 
 mod checks;
 mod seeds;

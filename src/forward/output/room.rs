@@ -16,9 +16,10 @@ use crate::reading::SensorNo;
 const FAILING: u32 = 3;
 /// The broker acknowledges within milliseconds to a few seconds: this is more than an election of leaders takes.
 const LATE: Duration = Duration::from_secs(10);
-/// When the budget is full of lanes that are all late, there may be others behind them in the queue, and only parking some
-/// tells. Longer, since each costs reading what it forgets again.
-const SILENT: Duration = Duration::from_secs(30);
+/// When nothing is acknowledged at all though Kafka can be reached, there may be lanes behind in the queue that would be:
+/// only parking those that fill the budget tells. Longer, since what is forgotten must be read again, and since a ticket
+/// may take half a minute on a thin link.
+const SILENT: Duration = Duration::from_secs(60);
 
 impl Output {
     /// Whether as much is read and not released as may be.
@@ -80,17 +81,20 @@ impl Output {
         stuck.copied().collect()
     }
 
-    /// Lanes whose tickets the broker says nothing of, though it can be reached.
+    /// Lanes whose tickets the broker says nothing of, though it can be reached: such that were overtaken by a ticket which
+    /// was sent later. Merely to wait behind others, on a slow link, is no fault.
     fn late(&self) -> Vec<SensorNo> {
         if !self.reachable {
             return Vec::new();
         }
         let ago = |span: Duration| Mono(self.now.0.saturating_sub(Mono(0).after(span).0));
-        // Tickets that others overtook; or all, when nothing is acknowledged at all.
-        let before = self
-            .last_delivery
-            .map_or(0, |delivery| delivery.0.saturating_sub(1));
-        let overtaken = Mono(before).min(ago(LATE)).max(ago(SILENT));
+        let overtaken = Mono(self.overtaken.0.saturating_sub(1)).min(ago(LATE));
+        let is_silent = self.last_delivery.is_none_or(|delivery| delivery <= ago(SILENT));
+        let overtaken = if is_silent {
+            overtaken.max(ago(SILENT))
+        } else {
+            overtaken
+        };
         self.sent.until(overtaken).collect()
     }
 

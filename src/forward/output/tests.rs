@@ -13,7 +13,6 @@ use crate::queue::memory_store::MemoryStore;
 use crate::queue::open::{self, Queue};
 use crate::queue::types::Column;
 use crate::reading::{Measurement, Quality, Reading, SensorId, Stamp, TimeQuality, Value, ValueKind, Values};
-use crate::ticket::Outcome;
 
 const SENSORS: u32 = 5;
 const MEMORY_LIMIT: usize = 6_000;

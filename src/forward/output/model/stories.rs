@@ -192,6 +192,34 @@ impl World {
 }
 
 #[test]
+fn a_slow_link_parks_nobody() {
+    // Tickets are acknowledged one at a time, in the order in which they were sent, each after eight seconds.
+    let mut world = backlog(2_000, 12);
+    for _ in 0..120 {
+        while world.read() {
+            world.take();
+        }
+        world.take();
+        for _ in 0..8 {
+            world.pass(1000);
+            world.take();
+            while world.read() {
+                world.take();
+            }
+        }
+        let ticket = world.under_way.remove(0);
+        world.arrive(&ticket, true);
+        let report = Report {
+            ticket: ticket.id,
+            outcome: Outcome::Delivered,
+        };
+        world.output.report(report, world.now);
+        world.take();
+    }
+    assert_eq!(world.parked, 0);
+}
+
+#[test]
 fn silence_ends_no_span_of_a_lane_that_catches_up() {
     let mut world = backlog(300, 2);
     let rules = Rules {
