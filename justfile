@@ -35,6 +35,19 @@ demo *arguments='--for 20s':
 bench *arguments:
     cargo bench {{arguments}}
 
+# Memory with ten million readings pending: opened, read by one cursor and by two, released. Ends with an error above 40 MiB.
+prove-memory *arguments:
+    cargo bench --bench memory -- {{arguments}}
+
+# Hours of running in ten minutes: generations come and go by the hundred. Ends with an error when something grows.
+prove-soak *arguments:
+    cargo bench --bench soak -- {{arguments}}
+
+# The whole agent with ten million readings pending, drained into a real Kafka, with one lane parked: resident memory.
+prove-backlog *arguments:
+    cargo build --release
+    tests/prove/backlog {{arguments}}
+
 # What the build machine runs.
 ci:
     bash .ci/run

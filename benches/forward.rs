@@ -147,6 +147,9 @@ fn forward(bootstrap: &str, readings: u64) -> Result<Figures, Failure> {
     let directory = place::directory("forward")?;
     let mut queue = queue::on_disk(&directory)?;
     filled(&mut queue, readings)?;
+    // Opened again, as after a restart: what the store still does about the filling is no part of this.
+    drop(queue);
+    let mut queue = queue::on_disk(&directory)?;
     let spool = queue.spools.remove(0);
     let rules = Rules {
         time_span: Duration::from_secs(10),

@@ -1,5 +1,5 @@
 //! Memory with a long backlog: ten million readings pending, and what the process takes while they are opened, read by
-//! one cursor, read by two while a writer commits, and released.
+//! one cursor, read by two and by three while a writer commits, and released.
 //!
 //! Each phase is a process of its own, as the agent is after a restart, so that none inherits the heap of another. The
 //! peak is the kernel's (`VmHWM`), so nothing between two looks is missed; the whole of the resident memory counts, the
@@ -32,7 +32,14 @@ const COMMIT: usize = 100;
 const PACE: Duration = Duration::from_millis(10);
 /// Resident memory at any time, in KiB.
 const BOUND: u64 = 40 * 1024;
-const PHASES: [&str; 5] = ["fill", "open", "one-cursor", "two-cursors", "release"];
+const PHASES: [&str; 6] = [
+    "fill",
+    "open",
+    "one-cursor",
+    "two-cursors",
+    "three-threads",
+    "release",
+];
 
 /// What a phase found.
 #[derive(Debug, Default)]
@@ -149,6 +156,7 @@ fn run(phase: &str, readings: u64, directory: &Path) -> Result<Found, Failure> {
         "open" => idle(&queue),
         "one-cursor" => one_cursor(&queue)?,
         "two-cursors" => two_cursors(queue, readings)?,
+        "three-threads" => three_threads(queue, readings)?,
         "release" => release(queue, readings, directory)?,
         _ => return Err(format!("no phase {phase}").into()),
     };
@@ -232,6 +240,41 @@ fn two_cursors(queue: Queue, before: u64) -> Result<Found, Failure> {
     whole(&parked)?;
     let mut found = Found {
         readings: main.readings + parked.readings,
+        ..Found::default()
+    };
+    found.more.insert("commits".into(), summary(times));
+    Ok(found)
+}
+
+/// Three cursors on threads of their own, as several outputs would have them; and the writer.
+fn three_threads(queue: Queue, before: u64) -> Result<Found, Failure> {
+    let Queue {
+        mut appender, spools, ..
+    } = queue;
+    let spool = spools.first().ok_or("no output")?;
+    let (tail, stop) = (spool.tail(), AtomicBool::new(false));
+    let read = &|from| {
+        let mut reader = Reader::new(spool, from);
+        while reader.position() < tail && reader.step() {}
+        whole(&reader).map(|()| reader.readings)
+    };
+    let (readings, times) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(&mut appender, before, &stop));
+        let readers = [1, tail / 3, tail / 3 * 2].map(|from| scope.spawn(move || read(from)));
+        let readings = readers.into_iter().try_fold(0, |sum, reader| {
+            let readings = reader
+                .join()
+                .unwrap_or_else(|_| Err("a reader panicked".into()))?;
+            Ok::<_, Failure>(sum + readings)
+        });
+        stop.store(true, Ordering::Relaxed);
+        let times = writer
+            .join()
+            .unwrap_or_else(|_| Err("the writer panicked".into()))?;
+        Ok::<_, Failure>((readings?, times))
+    })?;
+    let mut found = Found {
+        readings,
         ..Found::default()
     };
     found.more.insert("commits".into(), summary(times));

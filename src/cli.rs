@@ -144,7 +144,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn dispatch(command: Command) -> Result<u8, Failure> {
     let code = match command {
         Command::Run(args) => {
-            logging::start();
+            logging::start(logging::Level::INFO);
             let config = load(&args.config)?;
             agent::run(config, &args.config)?
         }
@@ -282,7 +282,8 @@ impl demo::Gateway for DemoAgent {
 }
 
 fn demo(args: &DemoArgs) -> Result<u8, Failure> {
-    logging::start();
+    // The live view is what is to be seen; an outage is part of the plot.
+    logging::start(logging::Level::ERROR);
     let options = demo::Options {
         duration: args.duration,
         nodes: args.nodes,
@@ -304,21 +305,24 @@ fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         code: error.exit_code(),
         ..Failure::new("run the demo", error, Code::Bug)
     })?;
+    print(&outcome.to_string());
     if args.json {
-        print(&format!("{}\n", outcome.json()));
+        print(&outcome.json());
     }
     Ok(outcome.exit_code())
 }
 
-/// To stdout; a closed pipe ends the output and nothing else.
+/// To stdout, with a line end; a closed pipe ends the output and nothing else.
 fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    drop(write!(out, "{text}{end}").and_then(|()| out.flush()));
 }
 
-/// To stderr.
+/// To stderr, with a line end.
 fn say(text: &str) {
     use std::io::Write as _;
-    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    drop(write!(std::io::stderr().lock(), "{text}{end}"));
 }

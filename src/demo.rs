@@ -253,9 +253,18 @@ impl Topic {
         };
         let mut consumer = Consumer::new(&settings).map_err(DemoError::Consumer)?;
         let mut tally = Tally::new(Some(device));
-        consumer
-            .begin(TOPIC, Start::Now, &mut |event| audit::hear(&mut tally, &event))
-            .map_err(DemoError::Consumer)?;
+        let begin = clock::mono();
+        loop {
+            let begun = consumer.begin(TOPIC, Start::Now, &mut |event| audit::hear(&mut tally, &event));
+            match begun {
+                Ok(_) => break,
+                // Word of a topic that was just made takes a moment to reach every broker.
+                Err(ConsumerError::UnknownTopic(_)) if clock::mono().since(begin) < PATIENCE => {
+                    std::thread::sleep(LOOK);
+                }
+                Err(error) => return Err(DemoError::Consumer(error)),
+            }
+        }
         Ok(Self {
             consumer,
             tally,

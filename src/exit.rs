@@ -10,10 +10,10 @@ use std::error::Error;
 pub enum Code {
     /// It worked.
     Ok = 0,
-    /// It worked, and what it found is not well: `audit` found a loss, `check` a problem is 78.
-    Finding = 1,
     /// The command line is wrong.
     Usage = 64,
+    /// `audit` read it all, and something is missing, twice or out of order.
+    Data = 65,
     /// Something that is needed is not there: no agent at the socket, no broker, the queue is in use.
     Unavailable = 69,
     /// A bug: a panic.

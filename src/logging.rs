@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use tracing::{Event, Level, Subscriber};
+pub use tracing::Level;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
@@ -41,13 +42,13 @@ where
     }
 }
 
-/// Starts logging. The level is `info`, or what `EDGESPOOL_LOG` says (error, warn, info, debug, trace). Only the first call
+/// Starts logging. The level is the given one, or what `EDGESPOOL_LOG` says (error, warn, info, debug, trace). Only the first call
 /// has an effect.
-pub fn start() {
+pub fn start(level: Level) {
     let level = std::env::var("EDGESPOOL_LOG")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(Level::INFO);
+        .unwrap_or(level);
     let journald = std::env::var_os("JOURNAL_STREAM").is_some();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)

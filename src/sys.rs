@@ -26,12 +26,17 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Keeps glibc's allocator small: two arenas at most. Call it once, before threads start. Does nothing elsewhere.
+/// Keeps glibc's allocator small: two arenas at most, and blocks of 128 KiB and more always mapped by themselves, so that
+/// they are gone when they are freed. Call it once, before threads start. Does nothing elsewhere.
+///
+/// The size is glibc's own default; setting it stops glibc from raising it when the first such block is freed. Raised, the
+/// store's buffers of 512 KiB would come from the heap, and each would leave a hole there that small blocks then litter.
 pub fn limit_arenas() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: `mallopt` changes a tuning parameter of the allocator; the parameter and value are documented ones.
+    // SAFETY: `mallopt` changes tuning parameters of the allocator; the parameters and values are documented ones.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
     }
 }
 

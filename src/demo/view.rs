@@ -97,6 +97,15 @@ impl View {
     }
 }
 
+impl Drop for View {
+    /// What comes next begins on a line of its own.
+    fn drop(&mut self) {
+        if self.open {
+            write("\n");
+        }
+    }
+}
+
 /// Nobody may be looking: a closed stderr is no reason to stop.
 fn write(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));

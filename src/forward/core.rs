@@ -19,7 +19,6 @@ pub struct OutputCore {
     catch_up: Option<RowNo>,
     reachable: bool,
     synchronized: bool,
-    now: Mono,
 }
 
 impl OutputCore {
@@ -31,7 +30,6 @@ impl OutputCore {
             catch_up: None,
             reachable: false,
             synchronized: false,
-            now: Mono(0),
         }
     }
 
@@ -44,8 +42,7 @@ impl OutputCore {
 impl Core for OutputCore {
     type Status = View;
 
-    fn begin(&mut self, start: OutputStart, now: Mono, _: &mut Vec<Action>) {
-        self.now = now;
+    fn begin(&mut self, start: OutputStart, _: Mono, _: &mut Vec<Action>) {
         self.output.begin(&start);
     }
 
@@ -80,7 +77,6 @@ impl Core for OutputCore {
         now: Mono,
         actions: &mut Vec<Action>,
     ) {
-        self.now = now;
         let side = match reader {
             Reader::Main => Side::Main,
             Reader::CatchUp => Side::CatchUp,
@@ -101,7 +97,6 @@ impl Core for OutputCore {
     }
 
     fn report(&mut self, report: Report, now: Mono, actions: &mut Vec<Action>) {
-        self.now = now;
         self.output.report(report, now);
         self.flush(actions);
     }
@@ -113,7 +108,6 @@ impl Core for OutputCore {
     }
 
     fn tick(&mut self, now: Mono, synchronized: bool, actions: &mut Vec<Action>) {
-        self.now = now;
         self.synchronized = synchronized;
         self.output.observe(synchronized, self.reachable, now);
         self.output.tick(now);
@@ -121,7 +115,7 @@ impl Core for OutputCore {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        self.output.next_deadline(self.now)
+        self.output.next_deadline()
     }
 
     fn status(&self, _: Mono) -> View {

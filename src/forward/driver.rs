@@ -391,6 +391,14 @@ impl<C: Core> Driver<C> {
             if reader == Reader::Main {
                 self.at_tail = step.is_none();
             }
+            if let Some(Step::Damaged { from, through, why }) = &step {
+                tracing::error!(
+                    from,
+                    through,
+                    why,
+                    "rows of the queue cannot be read; their readings are given up"
+                );
+            }
             let definitions = Definitions(cursor);
             self.core.step(reader, step, &definitions, now, &mut self.actions);
             self.act(now);

@@ -14,18 +14,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::backoff::{self, Dice};
 use super::needs::{Needs, Side};
 use crate::clock::Mono;
-use crate::queue::types::{DropReason, Entry, OutputNo, Release, RowNo};
+use crate::queue::types::{DropReason, Entry, OutputNo, RowNo};
 use crate::reading::{Epoch, SensorNo};
 use crate::span::{Cutter, Rules};
-use crate::ticket::{Outcome, Piece, Span, Ticket, TicketId};
+use crate::ticket::{Piece, Span, Ticket, TicketId};
 
 mod cut;
+mod outcome;
 
 pub use cut::Stored;
-use cut::{Cut, Item, halves, unsynced, unsynced_in};
+use cut::{Cut, Item, same, unsynced, unsynced_in};
 
 /// A ticket takes further closed spans while the sum in the queue's encoding stays below this.
 const MAX_TICKET_BYTES: u64 = 64 * 1024;
@@ -47,7 +47,7 @@ pub enum State {
         attempt: u32,
         /// When it is sent again.
         until: Mono,
-        /// When it failed.
+        /// When it first failed.
         since: Mono,
         /// Why.
         why: Arc<str>,
@@ -58,7 +58,7 @@ pub enum State {
         ticket: Arc<Ticket>,
         /// When it is tried again.
         until: Mono,
-        /// When it failed.
+        /// When it first failed.
         since: Mono,
         /// Why.
         why: Arc<str>,
@@ -80,6 +80,8 @@ pub struct Lane {
     next: Option<(Epoch, u64)>,
     released: Option<(Epoch, u64)>,
     attempts: u32,
+    /// When it first failed after its last delivery.
+    failing: Option<Mono>,
 }
 
 impl Lane {
@@ -97,6 +99,7 @@ impl Lane {
             next: None,
             released,
             attempts: 0,
+            failing: None,
         }
     }
 
@@ -120,8 +123,8 @@ impl Lane {
                 through: first - 1,
             });
         }
-        let same = |open: &Cut| open.epoch == epoch && Arc::ptr_eq(&open.def, stored.def);
-        if self.open.as_ref().is_some_and(|open| !same(open)) {
+        let goes_on = |open: &Cut| open.epoch == epoch && same(&open.def, stored.def);
+        if self.open.as_ref().is_some_and(|open| !goes_on(open)) {
             self.close();
         }
         let bytes = (u64::from(run.encoded) / run.len().max(1) as u64).max(1);
@@ -233,19 +236,34 @@ impl Lane {
         matches!(self.state, State::Backoff { .. } | State::Halted { .. })
     }
 
+    /// Whether a ticket is under way after a failure.
+    #[must_use]
+    pub fn is_trying(&self) -> bool {
+        self.failing.is_some() && matches!(self.state, State::InFlight(_))
+    }
+
     /// Whether it holds nothing but an open span: ending that gives something to send.
     #[must_use]
     pub fn holds_only_open(&self) -> bool {
         self.state == State::Idle && self.items.is_empty()
     }
 
-    /// Readings of a clock that was not synchronized, if such stand first in line.
+    /// Whether readings of a clock that was not synchronized stand first in line.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.items.front().is_some_and(|item| unsynced_in(item) > 0)
+    }
+
+    /// How many readings of such a clock wait, if they stand first in line. Counts them.
     #[must_use]
     pub fn held(&self) -> Option<usize> {
-        match self.items.front() {
-            Some(Item::Span(cut)) if cut.unsynced > 0 => Some(self.items.iter().map(unsynced_in).sum()),
-            _ => None,
-        }
+        self.is_held().then(|| self.items.iter().map(unsynced_in).sum())
+    }
+
+    /// Whether the open span has readings of such a clock.
+    #[must_use]
+    pub fn opens_unsynced(&self) -> bool {
+        self.open.as_ref().is_some_and(|cut| cut.unsynced > 0)
     }
 
     /// The next ticket, if there is one: gaps before it are given up first. `gate` says whether readings of a clock that was
@@ -273,7 +291,7 @@ impl Lane {
         loop {
             let fits = |cut: &Cut| {
                 cut.epoch == epoch
-                    && Arc::ptr_eq(&cut.def, &def)
+                    && same(&cut.def, &def)
                     && !cut.alone
                     && !alone
                     && (gate || cut.unsynced == 0)
@@ -307,99 +325,6 @@ impl Lane {
         }
     }
 
-    /// What became of the ticket that is under way. Only `Delivered` releases anything.
-    pub fn report(
-        &mut self,
-        outcome: Outcome,
-        now: Mono,
-        dice: &mut Dice,
-        needs: &mut Needs,
-        entries: &mut Vec<Entry>,
-    ) {
-        let State::InFlight(ticket) = std::mem::replace(&mut self.state, State::Idle) else {
-            return;
-        };
-        match outcome {
-            Outcome::Delivered => {
-                self.attempts = 0;
-                let (output, sensor, epoch, through) =
-                    (self.output, self.sensor, ticket.epoch, ticket.last());
-                self.released = Some((epoch, through));
-                entries.push(Entry::Release(Release {
-                    output,
-                    sensor,
-                    epoch,
-                    through,
-                }));
-                ticket
-                    .spans
-                    .iter()
-                    .for_each(|span| needs.free_span(self.side, span));
-            }
-            Outcome::GivenUp(why) | Outcome::ClientLost(why) => {
-                self.attempts = self.attempts.saturating_add(1);
-                let until = now.after(backoff::retry(self.attempts, dice.roll()));
-                self.state = State::Backoff {
-                    ticket,
-                    attempt: self.attempts,
-                    until,
-                    since: now,
-                    why,
-                };
-            }
-            Outcome::TooLarge(why) if ticket.len() == 1 => self.halt(ticket, why, now, dice),
-            Outcome::TooLarge(_) => self.split(&ticket, needs),
-            // Dead letters will leave here: the record goes to them, and the lane goes on.
-            Outcome::RecordAtFault { sequence, why } => {
-                self.halt(
-                    ticket,
-                    format!("the record of reading {sequence} is refused: {why}").into(),
-                    now,
-                    dice,
-                );
-            }
-            Outcome::Misconfigured(why) => self.halt(ticket, why, now, dice),
-        }
-    }
-
-    fn halt(&mut self, ticket: Arc<Ticket>, why: Arc<str>, now: Mono, dice: &mut Dice) {
-        let until = now.after(backoff::halted(dice.roll()));
-        self.state = State::Halted {
-            ticket,
-            until,
-            since: now,
-            why,
-        };
-    }
-
-    /// Puts the ticket's readings back in halves, first by spans, then by readings.
-    fn split(&mut self, ticket: &Ticket, needs: &mut Needs) {
-        let spans = match &ticket.spans[..] {
-            [one] => {
-                needs.free_span(self.side, one);
-                let (left, right) = halves(one);
-                [&left, &right]
-                    .iter()
-                    .flat_map(|s| &s.pieces)
-                    .for_each(|piece| needs.hold(self.side, piece));
-                vec![left, right]
-            }
-            several => several.to_vec(),
-        };
-        for span in spans.into_iter().rev() {
-            let unsynced = span.pieces.iter().map(unsynced).sum();
-            let (epoch, def) = (ticket.epoch, ticket.def.clone());
-            self.items.push_front(Item::Span(Cut {
-                span,
-                epoch,
-                def,
-                bytes: 0,
-                unsynced,
-                alone: true,
-            }));
-        }
-    }
-
     /// Forgets what is read and not released, and returns the row at which to resume; `None` when a ticket is under way, or
     /// when there is nothing to forget.
     pub fn park(&mut self, needs: &mut Needs) -> Option<RowNo> {
@@ -416,6 +341,29 @@ impl Lane {
         Some(resume)
     }
 
+    /// Forgets what stands behind the ticket that is under way, and returns the row at which that begins; `None` when there
+    /// is nothing. What is left is held for the catch-up side, so that it does not hold the head.
+    pub fn shed(&mut self, needs: &mut Needs) -> Option<RowNo> {
+        let State::InFlight(ticket) = &self.state else {
+            return None;
+        };
+        let ticket = ticket.clone();
+        let sent: usize = ticket.spans.iter().map(|span| span.pieces.len()).sum();
+        let first = self.pieces().nth(sent).map(|piece| piece.row);
+        self.pieces()
+            .skip(sent)
+            .for_each(|piece| needs.free(self.side, piece));
+        self.pieces()
+            .take(sent)
+            .for_each(|piece| needs.change(self.side, Side::CatchUp, piece));
+        self.side = Side::CatchUp;
+        self.cutter.close();
+        self.open = None;
+        self.items.clear();
+        self.next = Some((ticket.epoch, ticket.last() + 1));
+        first
+    }
+
     /// The first row that this lane still needs.
     #[must_use]
     pub fn first_row(&self) -> Option<RowNo> {
@@ -424,7 +372,8 @@ impl Lane {
 
     /// From the catch-up cursor to the main one: they are at the same row now.
     pub fn join(&mut self, needs: &mut Needs) {
-        self.pieces().for_each(|piece| needs.join(piece));
+        self.pieces()
+            .for_each(|piece| needs.change(self.side, Side::Main, piece));
         self.side = Side::Main;
     }
 

@@ -57,9 +57,9 @@ impl Needs {
     }
 
     /// The lane of this piece changes sides.
-    pub fn join(&mut self, piece: &Piece) {
-        self.free(Side::CatchUp, piece);
-        self.hold(Side::Main, piece);
+    pub fn change(&mut self, from: Side, to: Side, piece: &Piece) {
+        self.free(from, piece);
+        self.hold(to, piece);
     }
 
     /// The lowest row that a lane on the main side needs.

@@ -4,10 +4,11 @@
 //! queue stores. Promises (I7) that memory is bounded by the budget and one row, never by the backlog; that every lane stays
 //! in order; and that the head never passes a row that a lane on the main cursor needs.
 //!
-//! When the budget is full: halted lanes are parked, and lanes that keep failing while others progress; else, if what is
-//! under way leaves room, the oldest open span ends (the third exception of I3); else nothing is read until the broker
-//! acknowledges. A parked lane forgets its unsent readings (they are durable) and remembers the row to resume at; parked
-//! lanes that are ready again share one catch-up cursor, which runs up to the main cursor, where they join.
+//! When the budget is full and there is more to read: lanes are parked that are halted, that keep failing while others
+//! progress, or that the broker says nothing of while others progress; else, if nothing is under way or ready to go, the
+//! oldest open spans end (the third exception of I3); else nothing is read until the broker acknowledges. A parked lane
+//! forgets its unsent readings (they are durable) and remembers the row to resume at; parked lanes that are ready again
+//! share one catch-up cursor, which runs up to the main cursor, where they join.
 //!
 //! Pure: (event, now) to actions. Must not know cursors, clients, threads or clocks.
 
@@ -26,8 +27,11 @@ use crate::queue::types::{Entry, OutputNo, Row, RowNo};
 use crate::reading::{Epoch, SensorDef, SensorNo};
 use crate::span::Rules;
 use crate::ticket::{Report, Ticket, TicketId};
+use schedule::Schedule;
 
 mod parking;
+mod room;
+mod schedule;
 mod view;
 
 pub use view::{LaneView, View};
@@ -91,10 +95,11 @@ pub struct Output {
     held: BTreeSet<SensorNo>,
     /// Lanes that halt or back off.
     waiting: BTreeSet<SensorNo>,
-    timers: BTreeSet<(Mono, SensorNo)>,
-    timer_of: HashMap<SensorNo, Mono>,
-    opens: BTreeSet<(Mono, SensorNo)>,
-    open_of: HashMap<SensorNo, Mono>,
+    timers: Schedule,
+    /// When the spans opened that can be ended to make room.
+    opens: Schedule,
+    /// When the tickets were sent that are under way, but for those of parked lanes.
+    sent: Schedule,
     tickets: HashMap<TicketId, SensorNo>,
     next_ticket: u64,
     under_way: usize,
@@ -104,6 +109,11 @@ pub struct Output {
     /// Lanes that joined the main cursor and still need rows before the head.
     trailing: BTreeSet<SensorNo>,
     last_delivery: Option<Mono>,
+    /// Of the last event.
+    now: Mono,
+    reachable: bool,
+    /// When the clock was last asked about.
+    observed: Mono,
     sends: Vec<Arc<Ticket>>,
     entries: Vec<Entry>,
     parks: BTreeMap<SensorNo, RowNo>,
@@ -127,10 +137,9 @@ impl Output {
             is_ready: BTreeSet::new(),
             held: BTreeSet::new(),
             waiting: BTreeSet::new(),
-            timers: BTreeSet::new(),
-            timer_of: HashMap::new(),
-            opens: BTreeSet::new(),
-            open_of: HashMap::new(),
+            timers: Schedule::default(),
+            opens: Schedule::default(),
+            sent: Schedule::default(),
             tickets: HashMap::new(),
             next_ticket: 1,
             under_way: 0,
@@ -139,6 +148,9 @@ impl Output {
             parking: parking::Parking::default(),
             trailing: BTreeSet::new(),
             last_delivery: None,
+            now: Mono(0),
+            reachable: false,
+            observed: Mono(0),
             sends: Vec::new(),
             entries: Vec::new(),
             parks: BTreeMap::new(),
@@ -156,6 +168,7 @@ impl Output {
         self.main = start.head.max(1);
         self.head = start.head;
         self.parking = parking::Parking::new(&start.parked);
+        self.join_if_met();
     }
 
     /// The row that the main cursor reads next.
@@ -166,11 +179,11 @@ impl Output {
 
     /// What to read next. When the budget is full, this is where room is made.
     pub fn wants(&mut self) -> Want {
-        if self.needs.memory() >= self.settings.memory {
+        if self.is_full() {
             self.relieve();
         }
-        let room = self.needs.memory() < self.settings.memory;
-        match self.parking.next(self.main) {
+        let room = !self.is_full();
+        match self.parking.next(self.main).filter(|_| !self.only_tries()) {
             Some(row) if room && (self.at_tail || self.parking.takes_turn()) => Want::CatchUp(row),
             _ if room && !self.at_tail => Want::Main,
             _ => Want::Nothing,
@@ -185,6 +198,7 @@ impl Output {
         def: impl Fn(SensorNo) -> Option<&'d Arc<SensorDef>>,
         now: Mono,
     ) {
+        self.now = now;
         if !self.epochs.contains(&row.epoch) {
             self.epochs.push(row.epoch);
         }
@@ -226,6 +240,7 @@ impl Output {
 
     /// The main cursor is at the durable tail, or (`false`) there is more to read again.
     pub fn at_tail(&mut self, at_tail: bool, now: Mono) {
+        self.now = now;
         self.at_tail = at_tail;
         if at_tail {
             self.tick(now);
@@ -245,8 +260,10 @@ impl Output {
 
     /// What is known of the clock and of the broker.
     pub fn observe(&mut self, synchronized: bool, reachable: bool, now: Mono) {
+        (self.now, self.observed, self.reachable) = (now, now, reachable);
         if self.gate.observe(synchronized, reachable, now) {
-            for sensor in std::mem::take(&mut self.held) {
+            self.held.clear();
+            for sensor in self.lanes.keys().copied().collect::<Vec<_>>() {
                 self.settle(sensor);
             }
             self.dispatch();
@@ -255,14 +272,18 @@ impl Output {
 
     /// The broker's word on a ticket. A word on a ticket that is not under way changes nothing.
     pub fn report(&mut self, report: Report, now: Mono) {
+        self.now = now;
         let Some(sensor) = self.tickets.remove(&report.ticket) else {
             return;
         };
         let Some(lane) = self.lanes.get_mut(&sensor) else {
             return;
         };
-        if let State::InFlight(ticket) = &lane.state {
+        if let State::InFlight(ticket) = &lane.state
+            && self.sent.at(sensor).is_some()
+        {
             self.under_way = self.under_way.saturating_sub(ticket.len());
+            self.sent.set(sensor, None);
         }
         if report.outcome == crate::ticket::Outcome::Delivered {
             self.last_delivery = Some(now);
@@ -274,42 +295,38 @@ impl Output {
             &mut self.needs,
             &mut self.entries,
         );
+        self.note_report(sensor);
         self.settle(sensor);
-        self.note_resume(sensor);
         self.dispatch();
     }
 
     /// Time has passed: spans end, waits are over.
     pub fn tick(&mut self, now: Mono) {
-        while let Some(&(due, sensor)) = self.timers.first() {
-            if due > now {
-                break;
-            }
-            self.timers.pop_first();
-            self.timer_of.remove(&sensor);
+        self.now = now;
+        while let Some(sensor) = self.timers.pop_due(now) {
             if self.parking.wake(sensor, now) {
                 continue;
             }
             let Some(lane) = self.lanes.get_mut(&sensor) else {
                 continue;
             };
-            lane.tick(self.at_tail, now);
+            lane.tick(self.at_tail && lane.side == Side::Main, now);
             if let Some(ticket) = lane.retry(now) {
                 self.send(ticket);
             }
             self.settle(sensor);
             self.look_again(sensor, now);
         }
-        self.parking.start(&mut self.lanes);
+        self.next_round();
         self.dispatch();
     }
 
     /// When [`Output::tick`] is wanted; `None` while nothing happens by itself.
     #[must_use]
-    pub fn next_deadline(&self, now: Mono) -> Option<Mono> {
-        let timer = self.timers.first().map(|(due, _)| *due);
-        let clock = (!self.held.is_empty()).then(|| now.after(CLOCK_PACE));
-        timer.into_iter().chain(clock).min()
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let timer = self.timers.first().map(|(due, _)| due);
+        let clock = (!self.held.is_empty()).then(|| self.observed.after(CLOCK_PACE));
+        timer.into_iter().chain(clock).chain(self.look_for_room()).min()
     }
 
     /// Tickets to send, in order.
@@ -348,7 +365,7 @@ impl Output {
         let Some(lane) = self.lanes.get(&sensor) else {
             return;
         };
-        let held = !self.gate.is_open() && lane.held().is_some();
+        let held = !self.gate.is_open() && lane.is_held();
         if held {
             self.held.insert(sensor);
         }
@@ -365,26 +382,18 @@ impl Output {
         } else {
             lane.deadline(true)
         };
-        reschedule(&mut self.timers, &mut self.timer_of, sensor, due);
-        reschedule(
-            &mut self.opens,
-            &mut self.open_of,
-            sensor,
-            lane.opened().filter(|_| lane.holds_only_open()),
-        );
+        self.timers.set(sensor, due);
+        let helps = lane.holds_only_open() && (self.gate.is_open() || !lane.opens_unsynced());
+        self.opens.set(sensor, lane.opened().filter(|_| helps));
     }
 
     /// Silence does not end a span while a backlog is read: look again a little later.
     fn look_again(&mut self, sensor: SensorNo, now: Mono) {
-        if self.timer_of.get(&sensor).is_some_and(|due| *due <= now) {
+        if self.timers.at(sensor).is_some_and(|due| due <= now) {
             let later = now.after(CLOCK_PACE);
             let due = self.lanes.get(&sensor).and_then(|lane| lane.deadline(false));
-            reschedule(
-                &mut self.timers,
-                &mut self.timer_of,
-                sensor,
-                Some(due.map_or(later, |due| due.min(later))),
-            );
+            self.timers
+                .set(sensor, Some(due.map_or(later, |due| due.min(later))));
         }
     }
 
@@ -409,6 +418,7 @@ impl Output {
     fn send(&mut self, ticket: Arc<Ticket>) {
         self.under_way += ticket.len();
         self.tickets.insert(ticket.id, ticket.sensor);
+        self.sent.set(ticket.sensor, Some(self.now));
         self.sends.push(ticket);
     }
 }
@@ -430,25 +440,8 @@ fn lane_of<'l>(
     })
 }
 
-/// Keeps a set ordered by time and its index in step.
-fn reschedule(
-    set: &mut BTreeSet<(Mono, SensorNo)>,
-    index: &mut HashMap<SensorNo, Mono>,
-    sensor: SensorNo,
-    at: Option<Mono>,
-) {
-    if index.get(&sensor).copied() == at {
-        return;
-    }
-    if let Some(old) = index.remove(&sensor) {
-        set.remove(&(old, sensor));
-    }
-    if let Some(at) = at {
-        set.insert((at, sensor));
-        index.insert(sensor, at);
-    }
-}
-
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 #[path = "output/tests.rs"]
 mod tests;

@@ -247,9 +247,8 @@ pub fn get_run(reader: &mut Reader<'_>, base: Base) -> Result<Run, Malformed> {
         _ => return Err(reader.malformed("a mode of monotonic time")),
     };
     let marks = get_marks(reader, mode & 4 != 0, count)?;
-    let columns = (0..reader.count(1)?)
-        .map(|_| get_column(reader, count))
-        .collect::<Result<_, _>>()?;
+    let width = reader.count(1)?;
+    let columns = gather(width, || get_column(reader, count))?;
     let encoded = u32::try_from(reader.position() - start).unwrap_or(u32::MAX);
     Ok(Run {
         sensor,
@@ -267,10 +266,17 @@ fn get_marks(reader: &mut Reader<'_>, each: bool, count: usize) -> Result<Marks,
         let (quality, time) = get_mark(reader)?;
         return Ok(Marks::All(quality, time));
     }
-    (0..count)
-        .map(|_| get_mark(reader))
-        .collect::<Result<_, _>>()
-        .map(Marks::Each)
+    gather(count, || get_mark(reader)).map(Marks::Each)
+}
+
+/// As many things as there are, in a list that is no larger: `collect` over results would leave it up to four times as
+/// large, and these are what the outputs hold in memory.
+fn gather<T>(count: usize, mut get: impl FnMut() -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
+    let mut list = Vec::with_capacity(count);
+    for _ in 0..count {
+        list.push(get()?);
+    }
+    Ok(list)
 }
 
 fn get_mark(reader: &mut Reader<'_>) -> Result<(Quality, TimeQuality), Malformed> {
@@ -282,7 +288,7 @@ fn get_mark(reader: &mut Reader<'_>) -> Result<(Quality, TimeQuality), Malformed
 
 fn get_column(reader: &mut Reader<'_>, count: usize) -> Result<Column, Malformed> {
     Ok(match reader.byte()? {
-        0 => Column::Numbers((0..count).map(|_| get_number(reader)).collect::<Result<_, _>>()?),
+        0 => Column::Numbers(gather(count, || get_number(reader))?),
         1 => {
             let exponent = usize::from(reader.byte()?);
             let power = *POWERS
@@ -296,7 +302,7 @@ fn get_column(reader: &mut Reader<'_>, count: usize) -> Result<Column, Malformed
             Column::Numbers(numbers)
         }
         2 => Column::Numbers(vec![get_number(reader)?; count]),
-        3 => Column::Mixed((0..count).map(|_| get_value(reader)).collect::<Result<_, _>>()?),
+        3 => Column::Mixed(gather(count, || get_value(reader))?),
         _ => return Err(reader.malformed("a kind of column")),
     })
 }

@@ -52,6 +52,9 @@ pub struct Run {
     pub encoded: u32,
 }
 
+/// About what the allocator adds to a block of memory.
+const BLOCK: usize = 16;
+
 impl Run {
     /// How many readings.
     #[must_use]
@@ -85,7 +88,7 @@ impl Run {
         } else {
             0
         };
-        size_of::<Self>() + self.wall.len() * 8 + mono + marks + columns
+        size_of::<Self>() + BLOCK + self.wall.len() * 8 + mono + marks + BLOCK + columns
     }
 }
 
@@ -140,20 +143,21 @@ impl Column {
     }
 
     fn memory(&self) -> usize {
-        match self {
+        let values = match self {
             Self::Numbers(numbers) => numbers.len() * 8,
             Self::Mixed(values) => values
                 .iter()
                 .map(|value| {
                     size_of::<Value>()
                         + match value {
-                            Value::Text(text) => text.len(),
-                            Value::Bytes(bytes) => bytes.len(),
+                            Value::Text(text) => text.len() + BLOCK,
+                            Value::Bytes(bytes) => bytes.len() + BLOCK,
                             _ => 0,
                         }
                 })
                 .sum(),
-        }
+        };
+        size_of::<Self>() + BLOCK + values
     }
 }
 

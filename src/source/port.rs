@@ -248,7 +248,10 @@ impl<'c> Keeper<'c> {
     pub async fn lost(&mut self, port: Port, why: &str, alive: bool) {
         self.context.health().fault(FAULT, State::Failed, why);
         self.failures = if alive { 1 } else { self.failures.saturating_add(1) };
-        port.close().await;
+        tokio::select! {
+            () = port.close() => {}
+            () = self.context.stop().stopped() => {}
+        }
     }
 }
 

@@ -44,6 +44,14 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
         queue.epoch,
         queue.directory
     )?;
+    if let Some(oldest) = queue.oldest.and_then(|nanos| u64::try_from(nanos).ok()) {
+        let since = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(oldest);
+        writeln!(
+            out,
+            "         the oldest row that waits is of {}",
+            humantime::format_rfc3339_seconds(since)
+        )?;
+    }
     writeln!(out, "clock    {}", clock(s))?;
     writeln!(out, "kafka    {}", kafka(s))?;
     for lane in &s.kafka.waiting {
@@ -156,4 +164,70 @@ fn source(out: &mut String, found: &serde_json::Value) -> std::fmt::Result {
 fn span(ms: u64) -> String {
     let shown = if ms < 10_000 { ms } else { ms / 1000 * 1000 };
     humantime::format_duration(std::time::Duration::from_millis(shown)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Clock, Kafka, Lane, Ledger, Queue, Sensor};
+
+    #[test]
+    fn what_a_person_wants_to_know_is_there() {
+        let ledger = Ledger {
+            accepted: 30,
+            delivered: 20,
+            queued: 10,
+            dead: 0,
+            dropped: 0,
+        };
+        let lane = Lane {
+            sensor: "attic".into(),
+            state: "halted".into(),
+            why: Some("unknown topic".into()),
+            for_ms: 61_000,
+        };
+        let status = Snapshot {
+            version: "0.1.0".into(),
+            device: "greenhouse-7".into(),
+            uptime_ms: 3_723_000,
+            ledger,
+            clock: Clock {
+                synchronized: false,
+                held: 7,
+                held_for_ms: Some(42_000),
+            },
+            queue: Queue {
+                directory: "/q".into(),
+                rows: 3,
+                oldest: Some(1_782_482_400_000_000_000),
+                ..Queue::default()
+            },
+            kafka: Kafka {
+                reachable: Some(true),
+                waiting: vec![lane],
+                ..Kafka::default()
+            },
+            sensors: (0..25)
+                .map(|n| Sensor {
+                    id: format!("s{n}"),
+                    sequence: n,
+                    ledger,
+                })
+                .collect(),
+            ..Snapshot::default()
+        };
+        let shown = text(&status, false);
+        for expect in [
+            "greenhouse-7  edgespool 0.1.0  up 1h 2m 3s\n",
+            "accepted 30 = delivered 20 + queued 10 + dead 0 + dropped 0\n",
+            "the oldest row that waits is of 2026-06-26T14:00:00Z\n",
+            "clock    not synchronized; 7 readings wait for it, 42s more at most\n",
+            "  attic halted for 1m 1s: unknown topic\n",
+            "sensor   s19  seq 19",
+            "and 5 more sensors (--all shows them)\n",
+        ] {
+            assert!(shown.contains(expect), "{expect:?} is missing in\n{shown}");
+        }
+        assert!(text(&status, true).contains("sensor   s24"));
+    }
 }

@@ -3,6 +3,7 @@
 //! The gateway can be told to fail in ways that an agent must not: each must show in the verdict.
 
 mod gateway;
+mod kafka;
 
 use std::time::Duration;
 
@@ -12,11 +13,15 @@ use edgespool::demo::{Options, Outcome, run};
 use gateway::{Bug, Small};
 
 fn demo(bug: Option<Bug>) -> Outcome {
+    demo_on(None, bug)
+}
+
+fn demo_on(kafka: Option<&str>, bug: Option<Bug>) -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     let options = Options {
         duration: Duration::from_secs(3),
         nodes: 3,
-        kafka: None,
+        kafka: kafka.map(str::to_owned),
         directory: Some(directory.path().to_owned()),
     };
     run(&options, |device_file| Ok(Small::start(device_file, bug))).unwrap()

@@ -203,12 +203,23 @@ impl Bench {
         self.script.under_way().iter().map(|ticket| ticket.id.0).collect()
     }
 
-    fn delivered(&self) -> u64 {
+    /// How many readings are released, with what is posted by now.
+    fn delivered(&mut self) -> u64 {
+        self.queue.appender.commit(Commit::default(), STAMP).unwrap();
         self.queue.observer.figures().ledger.delivered
     }
 
-    fn commit_progress(&mut self) {
-        self.queue.appender.commit(Commit::default(), STAMP).unwrap();
+    /// A report is posted soon, not at once: status may be asked before that.
+    fn until_delivered(&mut self, readings: u64) {
+        let patience = crate::clock::mono().after(PATIENCE);
+        while self.delivered() != readings {
+            assert!(
+                crate::clock::mono() < patience,
+                "{:?}",
+                self.forwarder.status(PATIENCE)
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -225,9 +236,7 @@ fn what_is_committed_is_sent_and_what_is_acknowledged_is_released() {
         .nudged
         .recv_timeout(PATIENCE)
         .expect("a nudge, for there may be no reading");
-    bench.until(|bench| bench.forwarder.status(PATIENCE).unwrap().under_way == 0);
-    bench.commit_progress();
-    assert_eq!(bench.delivered(), 3);
+    bench.until_delivered(3);
     bench.commit(1);
     bench.until(|bench| bench.sent() == [4]);
 }
@@ -243,9 +252,7 @@ fn reading_stops_at_the_cores_budget_and_sending_at_the_brokers_room() {
         bench.until(|bench| bench.sent().first() == Some(&id));
         assert!(bench.script.report(TicketId(id), Outcome::Delivered));
     }
-    bench.until(|bench| bench.forwarder.status(PATIENCE).unwrap().core.0 == 0);
-    bench.commit_progress();
-    assert_eq!(bench.delivered(), 20);
+    bench.until_delivered(20);
 }
 
 #[test]

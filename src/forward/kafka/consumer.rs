@@ -4,86 +4,26 @@
 //! offsets, each once; that what retention removed before it was read is said and never skipped in silence; that only
 //! what is committed is read; and that at most a few megabytes are read ahead. Must not know what is in the records.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod client;
+mod error;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
+pub use client::Settings;
+use client::{Context, config};
+pub use error::ConsumerError;
+
 /// How many events one [`Consumer::poll`] hands on at most, so that its caller gets to look at the time.
 const AT_ONCE: usize = 1000;
 /// A moment: for the client's threads to say what they have to say, and between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Whom to ask, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// `host:port` each.
-    pub brokers: Vec<String>,
-    /// The client's name in the broker's logs and quotas.
-    pub client_id: String,
-    /// Passed on to librdkafka as they are: TLS, credentials.
-    pub librdkafka: Vec<(String, String)>,
-    /// How long an answer is waited for before the broker counts as out of reach.
-    pub patience: Duration,
-}
-
-/// Why topics cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConsumerError {
-    /// librdkafka refuses the settings.
-    #[error("the Kafka client does not take its settings: {0}")]
-    Settings(String),
-    /// Nobody answers.
-    #[error("no broker answers at {brokers}{}", because(.why))]
-    Unreachable {
-        /// Whom was asked.
-        brokers: String,
-        /// The client's last words on it.
-        why: Option<String>,
-    },
-    /// There is no such topic.
-    #[error("topic {0} does not exist")]
-    UnknownTopic(String),
-    /// The broker does not let us.
-    #[error("topic {topic} cannot be read: {why}")]
-    Refused {
-        /// Which topic.
-        topic: String,
-        /// What the broker said.
-        why: String,
-    },
-    /// The client is of no more use.
-    #[error("the Kafka client gave up: {0}")]
-    Fatal(String),
-}
-
-impl ConsumerError {
-    /// What helps, where that is known.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Settings(_) | Self::Fatal(_) => None,
-            Self::Unreachable { .. } => Some(
-                "is the address right, does the broker run, and can this machine reach what it advertises?"
-                    .into(),
-            ),
-            Self::UnknownTopic(_) => {
-                Some("topics are made by whoever runs the cluster; the name is case-sensitive".into())
-            }
-            Self::Refused { .. } => Some("reading needs the rights Read and Describe on the topic".into()),
-        }
-    }
-}
-
-fn because(why: &Option<String>) -> String {
-    why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
-}
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,41 +128,6 @@ impl std::fmt::Debug for Consumer {
             .finish_non_exhaustive()
     }
 }
-
-/// Keeps the client's last complaint, for errors of ours.
-#[derive(Debug, Clone, Default)]
-struct Context {
-    complaint: Arc<Mutex<Option<String>>>,
-}
-
-impl Context {
-    fn complain(&self, words: &str) {
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.to_owned());
-    }
-
-    fn complaint(&self) -> Option<String> {
-        self.complaint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(facility, message, "librdkafka");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // "1/1 brokers are down" says less than what came before it.
-        if error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
-            self.complain(reason);
-        }
-        tracing::debug!(%error, reason, "librdkafka");
-    }
-}
-
-impl ConsumerContext for Context {}
 
 impl Consumer {
     /// Makes a client; nobody is asked yet.
@@ -505,41 +410,4 @@ fn hand_on(parts: &mut [Part], message: BorrowedMessage<'_>, hear: &mut dyn FnMu
 
 fn is_gone(code: Code) -> bool {
     matches!(code, Code::AutoOffsetReset | Code::OffsetOutOfRange)
-}
-
-fn config(settings: &Settings) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    for (name, value) in [
-        // The client wants a group's name even for partitions that it is told; it joins none and commits nothing.
-        ("group.id", "edgespool-audit"),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("auto.offset.reset", "error"),
-        ("isolation.level", "read_committed"),
-        ("enable.partition.eof", "true"),
-        ("check.crcs", "true"),
-        // Little is read ahead: the reader is faster than the network.
-        ("queued.max.messages.kbytes", "4096"),
-        ("queued.min.messages", "10000"),
-        ("fetch.message.max.bytes", "524288"),
-        ("fetch.wait.max.ms", "100"),
-        ("socket.keepalive.enable", "true"),
-        ("reconnect.backoff.ms", "100"),
-        ("reconnect.backoff.max.ms", "500"),
-        ("topic.metadata.refresh.interval.ms", "60000"),
-        ("statistics.interval.ms", "0"),
-        ("enable.metrics.push", "false"),
-        ("ssl.ca.location", "probe"),
-    ] {
-        config.set(name, value);
-    }
-    for (name, value) in &settings.librdkafka {
-        config.set(name, value);
-    }
-    config
-        .set("bootstrap.servers", settings.brokers.join(","))
-        .set("client.id", &settings.client_id)
-        .set("allow.auto.create.topics", "false");
-    config.set_log_level(RDKafkaLogLevel::Info);
-    config
 }

@@ -1,6 +1,6 @@
 //! Spans in a lane, with what is needed to send them; gaps between them.
 //!
-//! Pure data and three small functions over it.
+//! Pure data and small functions over it.
 
 use std::sync::Arc;
 
@@ -42,6 +42,11 @@ pub struct Stored<'a> {
     pub run: &'a Arc<Run>,
     /// What the sensor is at that place of the log.
     pub def: &'a Arc<SensorDef>,
+}
+
+/// Whether a sensor is the same: every cursor, and every generation's checkpoint, brings a copy of its own.
+pub(super) fn same(a: &Arc<SensorDef>, b: &Arc<SensorDef>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
 }
 
 pub(super) fn unsynced_in(item: &Item) -> usize {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::forward::backoff::Dice;
 use crate::queue::types::{Column, Marks, MonoColumn, Run};
 use crate::reading::{Measurement, Quality, SensorDef, SensorId, TimeQuality, ValueKind};
+use crate::ticket::Outcome;
 
 const EPOCHS: [Epoch; 2] = [Epoch(70), Epoch(80)];
 const MS: i64 = 1_000_000;
@@ -151,6 +153,56 @@ fn closed_spans_go_together_and_are_released_together() {
         (0, None),
         "nothing is held any more"
     );
+}
+
+#[test]
+fn an_equal_definition_is_the_same_one_whoever_read_it() {
+    let mut bench = Bench::new(3, None);
+    bench.feed(EPOCHS[0], 1, 2);
+    bench.def = def("C");
+    bench.feed(EPOCHS[0], 3, 3);
+    bench.def = def("C");
+    bench.feed(EPOCHS[0], 6, 1);
+    assert_eq!(bench.ticket(true), "1-3|4-6");
+}
+
+#[test]
+fn a_lane_without_a_word_sheds_all_but_what_is_under_way() {
+    let mut bench = Bench::new(3, None);
+    bench.row = 7;
+    bench.feed(EPOCHS[0], 1, 5);
+    bench.ticket(true);
+    bench.feed(EPOCHS[0], 6, 4);
+    assert_eq!(
+        bench.lane.shed(&mut bench.needs),
+        Some(7),
+        "4 and 5 stand in row 7"
+    );
+    assert_eq!((bench.lane.first_row(), bench.needs.lowest()), (Some(7), None));
+    bench.report(Outcome::Delivered);
+    assert_eq!(
+        (bench.said(), bench.needs.memory()),
+        (vec!["release 70 3".to_owned()], 0)
+    );
+    bench.feed(EPOCHS[0], 1, 5);
+    bench.feed(EPOCHS[0], 6, 4);
+    assert_eq!(bench.ticket(true), "4-6|7-9", "where it left off");
+}
+
+#[test]
+fn failing_counts_from_the_first_failure() {
+    let mut bench = Bench::new(3, None);
+    bench.feed(EPOCHS[0], 1, 3);
+    bench.ticket(true);
+    for second in [5, 40, 90] {
+        bench.now = Mono(second * 1_000_000_000);
+        let _ = bench.lane.retry(bench.now);
+        bench.report(Outcome::Misconfigured("no such topic".into()));
+        let State::Halted { since, .. } = &bench.lane.state else {
+            panic!("{:?}", bench.lane.state)
+        };
+        assert_eq!(*since, Mono(5_000_000_000));
+    }
 }
 
 #[test]

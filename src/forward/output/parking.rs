@@ -12,13 +12,11 @@ use crate::forward::lane::Lane;
 use crate::queue::types::RowNo;
 use crate::reading::SensorNo;
 
-/// Lanes that failed that often in a row are parked while others progress.
-const FAILING: u32 = 3;
-
 #[derive(Debug)]
 pub(super) struct Parked {
     resume: RowNo,
-    until: Mono,
+    /// When it tries again; `None` while the broker has its ticket.
+    until: Option<Mono>,
     since: Mono,
     why: Arc<str>,
     ready: bool,
@@ -48,7 +46,7 @@ impl Parking {
                 *sensor,
                 Parked {
                     resume: *resume,
-                    until: Mono(0),
+                    until: None,
                     since: Mono(0),
                     why,
                     ready: true,
@@ -76,27 +74,31 @@ impl Parking {
         self.catching.contains(&sensor)
     }
 
+    /// The lanes that follow the catch-up cursor.
+    pub(super) fn followers(&self) -> impl Iterator<Item = &SensorNo> {
+        self.catching.iter()
+    }
+
     /// When a parked lane tries again; `None` for one that waits for its turn.
     pub(super) fn due(&self, sensor: SensorNo) -> Option<Mono> {
         self.parked
             .get(&sensor)
             .filter(|parked| !parked.ready)
-            .map(|parked| parked.until)
+            .and_then(|parked| parked.until)
     }
 
     /// A parked lane's wait is over; true when it was one.
     pub(super) fn wake(&mut self, sensor: SensorNo, now: Mono) -> bool {
         match self.parked.get_mut(&sensor) {
             Some(parked) => {
-                parked.ready |= parked.until <= now;
+                parked.ready |= parked.until.is_some_and(|until| until <= now);
                 true
             }
             None => false,
         }
     }
 
-    /// Begins a round with all lanes that are ready, unless one is under way.
-    pub(super) fn start(&mut self, lanes: &mut BTreeMap<SensorNo, Lane>) {
+    fn start(&mut self, lanes: &mut BTreeMap<SensorNo, Lane>) {
         self.begin();
         for sensor in &self.catching {
             if let Some(lane) = lanes.get_mut(sensor) {
@@ -141,93 +143,100 @@ impl Parking {
 }
 
 impl Output {
-    /// Parks a lane with what it holds. Halted and failing lanes only: never one with a ticket under way.
+    /// Parks a lane: halted and failing ones with all they hold, late ones with all but the ticket that is under way. That
+    /// counts no longer against what may be under way.
     pub(super) fn park(&mut self, sensor: SensorNo) {
+        let position = if self.parking.follows(sensor) {
+            self.parking.at
+        } else {
+            self.main
+        };
         let Some(lane) = self.lanes.get_mut(&sensor) else {
             return;
         };
-        let (until, since, why) = match &lane.state {
+        let (resume, until, since, why) = match &lane.state {
             State::Halted {
                 until, since, why, ..
             }
             | State::Backoff {
                 until, since, why, ..
-            } => (*until, *since, why.clone()),
-            State::Idle | State::InFlight(_) => return,
+            } => {
+                let (until, since, why) = (*until, *since, why.clone());
+                (lane.park(&mut self.needs), Some(until), since, why)
+            }
+            State::InFlight(ticket) => {
+                self.under_way = self.under_way.saturating_sub(ticket.len());
+                let since = self.sent.at(sensor).unwrap_or(self.now);
+                self.sent.set(sensor, None);
+                let why = Arc::from("the broker says nothing of what was sent");
+                (lane.shed(&mut self.needs), None, since, why)
+            }
+            State::Idle => return,
         };
-        let Some(resume) = lane.park(&mut self.needs) else {
-            return;
-        };
+        let resume = resume.unwrap_or(position);
+        self.parks.insert(sensor, lane.first_row().unwrap_or(resume));
         self.parking.catching.remove(&sensor);
         self.trailing.remove(&sensor);
-        self.parking.parked.insert(
-            sensor,
-            Parked {
-                resume,
-                until,
-                since,
-                why,
-                ready: false,
-            },
-        );
+        let parked = Parked {
+            resume,
+            until,
+            since,
+            why,
+            ready: false,
+        };
+        self.parking.parked.insert(sensor, parked);
         self.is_ready.remove(&sensor);
         self.ready.retain(|other| *other != sensor);
         self.held.remove(&sensor);
-        self.parks.insert(sensor, resume);
         self.settle(sensor);
+        self.next_round();
     }
 
-    /// Makes room in a full budget, if it can.
-    pub(super) fn relieve(&mut self) {
-        for sensor in self.stuck() {
-            self.park(sensor);
-        }
-        if self.ready.is_empty() && self.under_way < self.settings.under_way / 2 {
-            self.end_oldest();
-        }
-    }
-
-    /// Lanes that hold memory and will not give it back soon: the halted ones; those that keep failing while others progress.
-    fn stuck(&self) -> Vec<SensorNo> {
-        let others_progress = |since: Mono| self.last_delivery.is_some_and(|delivery| delivery > since);
-        let stuck = |lane: &Lane| match &lane.state {
-            State::Halted { .. } => true,
-            State::Backoff { attempt, since, .. } => *attempt >= FAILING && others_progress(*since),
-            State::Idle | State::InFlight(_) => false,
+    /// What a report changes beside the lane itself: where it would resume, and whether it is parked.
+    pub(super) fn note_report(&mut self, sensor: SensorNo) {
+        let Some(lane) = self.lanes.get_mut(&sensor) else {
+            return;
         };
-        let waiting = self
-            .waiting
-            .iter()
-            .filter(|sensor| self.lanes.get(sensor).is_some_and(stuck));
-        waiting.copied().collect()
+        let is_idle = lane.state == State::Idle;
+        let is_halted = matches!(lane.state, State::Halted { .. });
+        if !self.parking.is_parked(sensor) {
+            if is_halted && self.parking.follows(sensor) {
+                // There is no use in reading on for it: its next try begins with reading anew.
+                return self.park(sensor);
+            }
+            return self.note_resume(sensor);
+        }
+        if !is_idle {
+            return self.park(sensor);
+        }
+        // Late, but here. What a split put back is cut anew.
+        let again = lane.park(&mut self.needs);
+        if let Some(parked) = self.parking.parked.get_mut(&sensor) {
+            parked.resume = again.unwrap_or(parked.resume);
+            parked.ready = true;
+            self.parks.insert(sensor, parked.resume);
+        }
+        self.next_round();
     }
 
-    /// Ends open spans, the oldest first, until there is enough to send.
-    fn end_oldest(&mut self) {
-        while self.under_way < self.settings.under_way / 2
-            && let Some(&(_, sensor)) = self.opens.first()
-        {
-            if let Some(lane) = self.lanes.get_mut(&sensor) {
-                lane.close();
-            }
-            self.settle(sensor);
-            self.dispatch();
-        }
+    /// Begins a round with all lanes that are ready, unless one is under way.
+    pub(super) fn next_round(&mut self) {
+        self.parking.start(&mut self.lanes);
+        self.join_if_met();
     }
 
     /// Where the two cursors meet, the lanes go over to the main one.
     pub(super) fn join_if_met(&mut self) {
-        if self.parking.catching.is_empty() || self.parking.at < self.main {
-            return;
-        }
-        for sensor in std::mem::take(&mut self.parking.catching) {
-            if let Some(lane) = self.lanes.get_mut(&sensor) {
-                lane.join(&mut self.needs);
+        while !self.parking.catching.is_empty() && self.parking.at >= self.main {
+            for sensor in std::mem::take(&mut self.parking.catching) {
+                if let Some(lane) = self.lanes.get_mut(&sensor) {
+                    lane.join(&mut self.needs);
+                }
+                self.trailing.insert(sensor);
+                self.note_resume(sensor);
             }
-            self.trailing.insert(sensor);
-            self.note_resume(sensor);
+            self.parking.start(&mut self.lanes);
         }
-        self.parking.start(&mut self.lanes);
     }
 
     /// A lane that catches up has released something: it would resume further on. One that has joined the main cursor keeps

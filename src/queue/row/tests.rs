@@ -169,6 +169,63 @@ fn rows_are_about_a_kibibyte_and_never_more_than_two() {
 }
 
 #[test]
+fn a_small_last_row_goes_along_with_the_one_before() {
+    // (sensors, readings of each) -> rows; two readings of a sensor take 33 bytes
+    let check = |sensors: u32, readings: usize, expect: usize| {
+        let mut packer = Packer::new(HEADER, 1);
+        let values: Vec<f64> = (0..readings).map(|i| f64::from(i as u32 * 7919) * 0.1).collect();
+        (0..sensors).for_each(|sensor| packer.run(&run(sensor, 1, &values)));
+        let rows = packer.finish();
+        let lengths: Vec<_> = rows.iter().map(|(_, bytes)| bytes.len()).collect();
+        assert_eq!(
+            lengths.len(),
+            expect,
+            "{sensors} sensors, {readings} readings: {lengths:?}"
+        );
+        assert!(lengths.iter().all(|length| *length <= STRETCH), "{lengths:?}");
+        let back: Vec<_> = unpack(&rows).into_iter().flat_map(|row| row.runs).collect();
+        let order: Vec<_> = back.iter().map(|run| run.sensor.0).collect();
+        assert!(order.is_sorted(), "{order:?}");
+        assert_eq!(
+            back.iter().map(Run::len).sum::<usize>(),
+            sensors as usize * readings
+        );
+    };
+    for (sensors, readings, expect) in [
+        (1, 1, 1),
+        (20, 2, 1),
+        (40, 2, 1),
+        (50, 2, 2),
+        (70, 2, 2),
+        (90, 2, 3),
+    ] {
+        check(sensors, readings, expect);
+    }
+}
+
+#[test]
+fn what_is_closed_stays_apart_however_small_it_is() {
+    let mut packer = Packer::new(HEADER, 1);
+    packer.entry(&Entry::CheckpointEnd);
+    packer.close();
+    packer.run(&run(1, 1, &[1.0]));
+    packer.restart(Header {
+        epoch: Epoch(8),
+        ..HEADER
+    });
+    packer.run(&run(1, 1, &[2.0]));
+    let rows = unpack(&packer.finish());
+    let epochs: Vec<_> = rows
+        .iter()
+        .map(|row| (row.number, row.epoch, row.runs.len()))
+        .collect();
+    assert_eq!(
+        epochs,
+        [(1, HEADER.epoch, 0), (2, HEADER.epoch, 1), (3, Epoch(8), 1)]
+    );
+}
+
+#[test]
 fn every_flipped_bit_is_noticed() {
     let mut packer = Packer::new(HEADER, 41);
     entries().iter().for_each(|entry| packer.entry(entry));

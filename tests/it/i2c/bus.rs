@@ -228,28 +228,35 @@ async fn a_single_disturbance_is_tried_again_and_every_cause_has_its_name() {
 async fn a_bus_that_is_missing_or_unbound_is_opened_again() {
     let bench = Bench::default().with(|wires| {
         wires.is_gone = true;
-        wires.chips.insert(0x48, OK_21_5);
+        wires.put(0x48, OK_21_5);
+        wires.put(0x49, OK_21_5);
     });
     let intake = Intake::start(&MemoryStore::new());
-    let source = start(&intake, &bench, &[tmp102("s", 0x48)]);
+    let source = start(&intake, &bench, &[tmp102("s", 0x48), tmp102("other", 0x49)]);
     until("the fault", || source.health().state() == State::Failed).await;
     assert_eq!(
         why(source.health()),
         "bus: the bus is not there (hint: is I2C enabled on this machine?)"
     );
     bench.set(|wires| wires.is_gone = false);
-    until("a reading", || !intake.numbers("s").is_empty()).await;
+    until("readings", || {
+        !intake.numbers("s").is_empty() && !intake.numbers("other").is_empty()
+    })
+    .await;
     assert_eq!(source.health().state(), State::Ok);
     bench.set(|wires| wires.is_gone = true);
     until("the fault", || source.health().state() == State::Failed).await;
-    // The chip was without power: it shows something else, and must be set up again.
+    // The chips were without power: they must be set up again, also the one whose reading did not fail.
     bench.set(|wires| {
         wires.is_gone = false;
         wires.configured.clear();
         wires.chips.insert(0x48, [0x10, 0x00]);
     });
     until("a reading after it", || intake.numbers("s").last() == Some(&16.0)).await;
-    assert_eq!(bench.get(|wires| wires.configured.clone()), [0x48]);
+    until("both set up", || {
+        bench.get(|wires| [0x48, 0x49].iter().all(|chip| wires.configured.contains(chip)))
+    })
+    .await;
     assert_eq!(source.health().snapshot().counters.reopenings, 1);
     end(source, intake).await;
 }

@@ -54,6 +54,8 @@ impl Dice {
 pub(crate) struct Board {
     pub(crate) node: Node<Thermometer, 2, 16384>,
     started: Mono,
+    /// Whether what it is told gets lost on the way.
+    pub(crate) deaf: bool,
     /// One byte in so many is spoilt, in both directions.
     pub(crate) noise: Option<(u64, Dice)>,
 }
@@ -68,6 +70,7 @@ impl Board {
         Self {
             node,
             started: clock::mono(),
+            deaf: false,
             noise: None,
         }
     }
@@ -97,6 +100,9 @@ impl Board {
     pub(crate) async fn turn(&mut self, line: &Adapter) {
         let mut heard = line.read_now();
         self.spoil(&mut heard);
+        if self.deaf {
+            heard.clear();
+        }
         self.node.receive(&heard, self.now_ms());
         let mut frame = [0; MAX_WRITE];
         while let Some(len) = self.node.poll(self.now_ms(), &mut frame) {

@@ -40,6 +40,13 @@ const TOP: &[&str] = &["src/main.rs", "src/agent", "src/cli", "src/demo"];
 
 /// Decisions: `fn(event, now) -> actions`.
 const PURE: &[&str] = &[
+    "src/audit/identity",
+    "src/audit/ranges",
+    "src/audit/report",
+    "src/audit/tally",
+    "src/demo/oracle",
+    "src/demo/verdict",
+    "src/demo/walk",
     "src/forward/backoff",
     "src/forward/lane",
     "src/forward/window",
