@@ -36,6 +36,8 @@ const SOURCES_END: Duration = Duration::from_millis(200);
 const LAST_COMMIT: Duration = Duration::from_millis(900);
 /// How long reports of what is under way are waited for.
 const LAST_REPORTS: Duration = Duration::from_millis(500);
+/// After so long a stopping process ends whatever still hangs: a disk that answers nobody holds up each step.
+const STOP_AT_MOST: Duration = Duration::from_millis(1900);
 
 /// Why a running agent must end.
 #[derive(Debug)]
@@ -278,6 +280,7 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
         }
     }
     tracing::info!("stopping");
+    end_soon();
     let code = match agent.stop() {
         Ok(()) => Code::Ok,
         Err(error) => {
@@ -286,6 +289,19 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
         }
     };
     sys::exit_now(i32::from(code as u8))
+}
+
+/// Sees to it that the process ends in time. What was accepted is on disk by then, or was never acknowledged.
+fn end_soon() {
+    let thread = std::thread::Builder::new().name("stop".into());
+    let watch = thread.spawn(|| {
+        std::thread::sleep(STOP_AT_MOST);
+        tracing::warn!("something does not end in time and is left behind");
+        sys::exit_now(i32::from(Code::Ok as u8));
+    });
+    if let Err(error) = watch {
+        tracing::warn!(%error, "no thread watches the time of the stop");
+    }
 }
 
 /// SIGHUP: the file is checked, and a restart is asked for: it loses nothing, and takes what the file says as a whole.

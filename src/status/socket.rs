@@ -42,12 +42,19 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers clients, one after the other, for ever.
+///
+/// Making an answer may wait for the disk, so a thread that may wait does it; while the disk answers nobody, neither does
+/// this.
 pub async fn serve(listener: UnixListener, answer: Answer) {
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                // A client that goes away or does not read costs itself.
-                drop(tokio::time::timeout(PATIENCE, reply(client, &answer)).await);
+                let answer = answer.clone();
+                let made = tokio::task::spawn_blocking(move || serde_json::to_vec(&answer())).await;
+                if let Ok(Ok(text)) = made {
+                    // A client that goes away or does not read costs itself.
+                    drop(tokio::time::timeout(PATIENCE, reply(client, &text)).await);
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the status socket cannot accept");
@@ -57,9 +64,8 @@ pub async fn serve(listener: UnixListener, answer: Answer) {
     }
 }
 
-async fn reply(mut client: UnixStream, answer: &Answer) -> io::Result<()> {
-    let text = serde_json::to_vec(&answer())?;
-    client.write_all(&text).await?;
+async fn reply(mut client: UnixStream, text: &[u8]) -> io::Result<()> {
+    client.write_all(text).await?;
     client.shutdown().await
 }
 
@@ -71,7 +77,14 @@ pub fn ask(path: &Path) -> io::Result<Snapshot> {
     let client = Client::connect(path)?;
     client.set_read_timeout(Some(PATIENCE))?;
     let mut text = Vec::new();
-    client.take(MAX_ANSWER).read_to_end(&mut text)?;
+    let read = client.take(MAX_ANSWER).read_to_end(&mut text);
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            let words = "it runs and does not answer in time: its disk or its machine is very busy";
+            io::Error::new(io::ErrorKind::TimedOut, words)
+        }
+        _ => error,
+    })?;
     serde_json::from_slice(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
@@ -97,6 +110,29 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(found.device, "greenhouse-7");
+        server.abort();
+    }
+
+    /// The sources run on the same thread: an answer that waited for a slow disk held all of them up.
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_answer_that_waits_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("status.sock");
+        let (disk, waits) = std::sync::mpsc::sync_channel(1);
+        let waits = std::sync::Mutex::new(waits);
+        let answer: Answer = Arc::new(move || Snapshot {
+            uptime_ms: waits
+                .lock()
+                .unwrap()
+                .recv_timeout(Duration::from_secs(3))
+                .unwrap_or(0),
+            ..Snapshot::default()
+        });
+        let server = tokio::spawn(serve(listen(&path).unwrap(), answer));
+        let client = tokio::task::spawn_blocking(move || ask(&path));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        disk.send(7).unwrap();
+        assert_eq!(client.await.unwrap().unwrap().uptime_ms, 7);
         server.abort();
     }
 }

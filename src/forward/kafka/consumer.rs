@@ -16,6 +16,8 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::clock;
+
 pub use client::Settings;
 use client::{Context, config};
 pub use error::ConsumerError;
@@ -274,11 +276,17 @@ impl Consumer {
             .collect())
     }
 
-    /// The oldest offset that is kept, and the end.
+    /// The oldest offset that is kept, and the end. A partition whose leader changes (its topic was just made, or a broker
+    /// came back) has none for a moment.
     fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), ConsumerError> {
-        self.client
-            .fetch_watermarks(topic, partition, self.patience)
-            .map_err(|error| self.explain(topic, &error))
+        let until = clock::mono().after(self.patience);
+        loop {
+            match self.client.fetch_watermarks(topic, partition, self.patience) {
+                Ok(offsets) => return Ok(offsets),
+                Err(error) if is_passing(&error) && clock::mono() < until => std::thread::sleep(ELECTION),
+                Err(error) => return Err(self.explain(topic, &error)),
+            }
+        }
     }
 
     /// Tells the client where to read on, in every partition.
@@ -410,4 +418,15 @@ fn hand_on(parts: &mut [Part], message: BorrowedMessage<'_>, hear: &mut dyn FnMu
 
 fn is_gone(code: Code) -> bool {
     matches!(code, Code::AutoOffsetReset | Code::OffsetOutOfRange)
+}
+
+/// Between two looks for a partition's leader.
+const ELECTION: Duration = Duration::from_millis(100);
+
+/// Whether the partition only waits for its leader.
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable)
+    )
 }

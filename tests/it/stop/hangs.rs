@@ -1,6 +1,7 @@
 //! SIGTERM while something does not answer.
 
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use edgespool_wire::{Hello, MAX_ENCODED, Message, Versions, encode};
 use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, listen, socket};
 use rustix::process::Signal;
 
-use super::{ENDLESS, Scene, stop, stop_and_look};
+use super::{ENDLESS, Scene, of_fleet, stop, stop_and_look};
 use crate::support::agent::Agent;
+use crate::support::nodes::Fleet;
 use crate::support::pty::Socket;
 
 /// The usual course, whatever the broker is.
@@ -23,6 +25,10 @@ fn check(brokers: &str, what: &str) {
     fleet.wait_for(200);
     stop_and_look(&scene, &fleet, agent, what);
 }
+
+/// 150,000 readings a second, if the machine has the time.
+const MANY: &str =
+    "[[source]]\nkind = \"simulated\"\nsensors = 300\nevery = \"2ms\"\n[span]\nidle-timeout = \"100ms\"\n";
 
 /// A port of this machine where nobody listens.
 fn closed_port() -> String {
@@ -96,25 +102,54 @@ int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct a
 }
 ";
 
-#[test]
-fn while_the_resolver_is_dead() {
-    let scene = Scene::new("broker.example:9092", "");
+/// Between the program and its disk: once there is a file `reads` or `syncs` in the directory, these never come back.
+const DEAD_DISK: &str = "
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void hang(const char *what) {
+    char path[4096];
+    snprintf(path, sizeof path, \"%s/%s\", getenv(\"DEAD_DISK\"), what);
+    if (access(path, F_OK)) return;
+    dprintf(2, \"hanging: %s\\n\", what);
+    for (;;) pause();
+}
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+ssize_t pread64(int f, void *b, size_t n, off_t o) { hang(\"reads\"); return REAL(pread64)(f, b, n, o); }
+int fdatasync(int f) { hang(\"syncs\"); return REAL(fdatasync)(f); }
+int fsync(int f) { hang(\"syncs\"); return REAL(fsync)(f); }
+";
+
+/// Starts the agent with these functions in the place of the C library's.
+fn start_with(scene: &Scene, functions: &str, environment: &[(&str, &Path)]) -> Agent {
     let (source, library) = (
         scene.gateway.path().join("dead.c"),
         scene.gateway.path().join("dead.so"),
     );
-    std::fs::write(&source, DEAD_RESOLVER).unwrap();
+    std::fs::write(&source, functions).unwrap();
     let made = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
         .args(["-shared", "-fPIC", "-o"])
         .args([&library, &source])
+        .arg("-ldl")
         .status()
         .expect("a C compiler, which building edgespool needs too");
     assert!(made.success());
-    let fleet = scene.fleet(ENDLESS);
     let mut command = scene.gateway.command();
-    command.env("LD_PRELOAD", &library);
+    command
+        .env("LD_PRELOAD", &library)
+        .envs(environment.iter().copied());
     let mut agent = Agent::launch(&scene.gateway, command);
-    agent.wait_until("readings", |status| status.ledger.accepted > 0);
+    agent.wait_until("it answers", |_| true);
+    agent
+}
+
+#[test]
+fn while_the_resolver_is_dead() {
+    let scene = Scene::new("broker.example:9092", "");
+    let fleet = scene.fleet(ENDLESS);
+    let agent = start_with(&scene, DEAD_RESOLVER, &[]);
     fleet.wait_for(200);
     assert!(
         scene.gateway.log().contains("the resolver was asked"),
@@ -122,6 +157,58 @@ fn while_the_resolver_is_dead() {
         scene.gateway.log()
     );
     stop_and_look(&scene, &fleet, agent, "dead resolver");
+}
+
+/// Waits until something hangs.
+fn wait_for_hang(scene: &Scene, agent: &mut Agent, what: &str) {
+    let words = format!("hanging: {what}");
+    for _ in 0..3000 {
+        if scene.gateway.log().contains(&words) {
+            return;
+        }
+        assert!(agent.is_running());
+        sleep(Duration::from_millis(10));
+    }
+    panic!("nothing hangs: {}", scene.gateway.log());
+}
+
+/// Such an agent tells nobody how it is, and yet it ends.
+fn stop_without_disk(scene: &Scene, fleet: &Fleet, agent: Agent, what: &str) {
+    let receipted = fleet.receipted();
+    stop(agent, Signal::TERM, what, &scene.gateway);
+    let (stored, made) = (of_fleet(&scene.stored(), &ENDLESS), fleet.made().iter().sum());
+    assert!(
+        (receipted..=made).contains(&stored),
+        "{receipted} receipts, {stored} stored of {made}"
+    );
+}
+
+#[test]
+fn while_the_disk_takes_nothing_any_more() {
+    let scene = Scene::new(&closed_port(), "");
+    let fleet = scene.fleet(ENDLESS);
+    let dead = scene.gateway.path().join("syncs");
+    let mut agent = start_with(&scene, DEAD_DISK, &[("DEAD_DISK", scene.gateway.path())]);
+    fleet.wait_for(200);
+    std::fs::write(&dead, "").unwrap();
+    wait_for_hang(&scene, &mut agent, "syncs");
+    stop_without_disk(&scene, &fleet, agent, "disk that takes nothing");
+}
+
+#[test]
+fn while_the_disk_gives_nothing_any_more() {
+    let kafka = MockKafka::start("readings", 6).unwrap();
+    kafka.take_away().unwrap();
+    let scene = Scene::new(&kafka.brokers(), MANY);
+    let fleet = scene.fleet(ENDLESS);
+    let mut agent = scene.gateway.start();
+    agent.wait_until("a backlog", |status| status.ledger.queued > 100_000);
+    stop(agent, Signal::TERM, "under load", &scene.gateway);
+    let mut agent = start_with(&scene, DEAD_DISK, &[("DEAD_DISK", scene.gateway.path())]);
+    std::fs::write(scene.gateway.path().join("reads"), "").unwrap();
+    kafka.bring_back().unwrap();
+    wait_for_hang(&scene, &mut agent, "reads");
+    stop_without_disk(&scene, &fleet, agent, "disk that gives nothing");
 }
 
 /// Hellos, until their answers fill the line that nobody reads.
@@ -172,8 +259,7 @@ fn while_a_port_takes_no_acknowledgements() {
 fn in_the_middle_of_a_backlog_that_is_being_sent() {
     let kafka = MockKafka::start("readings", 6).unwrap();
     kafka.take_away().unwrap();
-    let many = "[[source]]\nkind = \"simulated\"\nsensors = 300\nevery = \"2ms\"\n[span]\nidle-timeout = \"100ms\"\n";
-    let scene = Scene::new(&kafka.brokers(), many);
+    let scene = Scene::new(&kafka.brokers(), MANY);
     let fleet = scene.fleet(ENDLESS);
     let mut agent = scene.gateway.start();
     agent.wait_until("a backlog", |status| status.ledger.queued > 100_000);
