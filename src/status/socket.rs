@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as Client;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,9 +32,16 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is something else that is no socket",
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
@@ -97,6 +104,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run/status.sock");
         drop(listen(&path).unwrap());
+        let letter = directory.path().join("letter.txt");
+        fs::write(&letter, "not yours").unwrap();
+        assert!(listen(&letter).is_err());
+        assert_eq!(
+            fs::read(&letter).unwrap(),
+            b"not yours",
+            "what is no socket stays"
+        );
         let listener = listen(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
