@@ -339,7 +339,24 @@ fn after_an_outage_the_first_record_comes_soon_and_nothing_is_missing_or_out_of_
         let sequences: Vec<u64> = mine
             .map(|record| record.header("seq").unwrap().parse().unwrap())
             .collect();
-        assert_eq!(sequences, (1..=30).collect::<Vec<u64>>(), "{sensor}");
+        // At least once: what was under way when the broker was killed (11 to 30) may be there twice, and that alone. The
+        // idempotent producer mostly prevents it, but a broker that was killed may have lost what it knew of its producers.
+        let mut seen = Vec::new();
+        for sequence in sequences {
+            let again = seen.contains(&sequence);
+            assert!(
+                !again || sequence > 10,
+                "{sensor}: {sequence} again, though it was acknowledged before"
+            );
+            if !again {
+                seen.push(sequence);
+            }
+        }
+        assert_eq!(
+            seen,
+            (1..=30).collect::<Vec<u64>>(),
+            "{sensor}: in order, none missing"
+        );
     }
 }
 
