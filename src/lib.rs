@@ -23,6 +23,7 @@ pub mod forward;
 pub mod intake;
 pub mod logging;
 pub mod panics;
+pub mod planted;
 pub mod queue;
 pub mod reading;
 pub mod source;
