@@ -58,6 +58,10 @@ impl Generation for Recorder {
         Ok(())
     }
 
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn read(&self, _: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(None)
     }

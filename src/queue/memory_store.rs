@@ -1,7 +1,8 @@
 //! A store in memory, with a live and a durable image: what tests and the simulation cut the power of.
 //!
 //! Owns two copies of every generation: what a reader sees now, and what would be there after a power cut. Appending writes
-//! the live image; the sync copies it. A countdown makes the n-th append or sync fail, with or without its effect.
+//! the live image; the sync takes it over into the durable one. A countdown makes the n-th sync and all later ones fail;
+//! a [`Watcher`] is asked about each, and may let time pass meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::store::{Generation, Store, StoreError, Tail};
 use super::types::RowNo;
 
-type Rows = BTreeMap<RowNo, Vec<u8>>;
+type Rows = BTreeMap<RowNo, Arc<[u8]>>;
 
 #[derive(Debug, Clone, Default)]
 struct Image {
@@ -17,12 +18,70 @@ struct Image {
     tail: Option<Tail>,
 }
 
-#[derive(Debug, Default)]
+/// What was done to the live image and is not synced.
+#[derive(Debug, Clone)]
+enum Deed {
+    Add {
+        first: RowNo,
+        rows: Vec<(RowNo, Arc<[u8]>)>,
+    },
+    Remove(RowNo),
+    Tail(Tail),
+}
+
+impl Image {
+    fn apply(&mut self, deed: Deed) {
+        match deed {
+            Deed::Add { first, rows } => self.generations.entry(first).or_default().extend(rows),
+            Deed::Remove(first) => drop(self.generations.remove(&first)),
+            Deed::Tail(tail) => self.tail = Some(tail),
+        }
+    }
+}
+
+/// What is about to be synced.
+#[derive(Debug, Clone, Copy)]
+pub enum Write<'a> {
+    /// Rows at the end of a generation, or (`true`) a new one.
+    Rows(&'a [(RowNo, Vec<u8>)], bool),
+    /// A generation goes.
+    Removal(RowNo),
+    /// Whatever a process before has left unsynced.
+    Rest,
+}
+
+/// What becomes of a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It succeeds.
+    Done,
+    /// It fails, and so does the write before it: nothing of it is there.
+    Refused,
+    /// It fails: the write is seen, and is not durable.
+    Failed,
+    /// It succeeds, but nobody lives to hear of it.
+    DoneUnheard,
+}
+
+/// Is asked what becomes of each sync. The store is not locked meanwhile: it may be read.
+pub type Watcher = Box<dyn Fn(Write<'_>) -> Fate + Send + Sync>;
+
+#[derive(Default)]
 struct Medium {
     live: Image,
     durable: Image,
+    unsynced: Vec<Deed>,
     syncs: u64,
     fail_at_sync: Option<u64>,
+    watcher: Option<Arc<Watcher>>,
+}
+
+impl std::fmt::Debug for Medium {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Medium")
+            .field("syncs", &self.syncs)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A store in memory. Clones share the medium, as two processes one after the other share a disk.
@@ -53,11 +112,25 @@ impl MemoryStore {
         self.medium().fail_at_sync = Some(sync);
     }
 
+    /// From now on this is asked what becomes of each sync.
+    pub fn watch(&self, watcher: Watcher) {
+        self.medium().watcher = Some(Arc::new(watcher));
+    }
+
     /// Takes the power away and gives it back: what was not synced is gone, and syncs work again.
     pub fn cut_power(&self) {
         let mut medium = self.medium();
+        medium.unsynced.clear();
         medium.live = medium.durable.clone();
         medium.fail_at_sync = None;
+    }
+
+    /// As [`MemoryStore::cut_power`], but the kernel had written the outside count by itself.
+    pub fn cut_power_but_for_the_count(&self) {
+        let tail = self.medium().live.tail;
+        self.cut_power();
+        let mut medium = self.medium();
+        (medium.live.tail, medium.durable.tail) = (tail, tail);
     }
 
     /// Takes a row away in both images, as damage does.
@@ -71,22 +144,73 @@ impl MemoryStore {
                 .for_each(|rows| drop(rows.remove(&row)));
         }
     }
+
+    /// The durable rows from a row on, in their order.
+    #[must_use]
+    pub fn durable_rows(&self, from: RowNo) -> Vec<(RowNo, Arc<[u8]>)> {
+        let medium = self.medium();
+        let rows = medium.durable.generations.values();
+        rows.flat_map(|rows| rows.range(from..))
+            .map(|(row, bytes)| (*row, bytes.clone()))
+            .collect()
+    }
+
+    /// Does this to the live image, and syncs.
+    fn write(&self, deed: Option<Deed>, write: Write<'_>) -> Result<(), StoreError> {
+        let mut medium = self.medium();
+        let before = deed.is_some().then(|| medium.unsynced.len());
+        if let Some(deed) = deed {
+            medium.live.apply(deed.clone());
+            medium.unsynced.push(deed);
+        }
+        medium.syncs += 1;
+        let fails = medium.fail_at_sync.is_some_and(|at| medium.syncs >= at);
+        let watcher = medium.watcher.clone();
+        drop(medium);
+        let fate = match watcher {
+            _ if fails => Fate::Failed,
+            Some(watcher) => watcher(write),
+            None => Fate::Done,
+        };
+        let mut medium = self.medium();
+        if fate == Fate::Refused
+            && let Some(before) = before
+        {
+            medium.undo(before);
+        }
+        if matches!(fate, Fate::Done | Fate::DoneUnheard) {
+            medium.sync();
+        }
+        if fate == Fate::Done {
+            return Ok(());
+        }
+        let source = std::io::Error::other("the power is gone");
+        Err(StoreError::Io {
+            doing: "sync",
+            path: "memory".into(),
+            source,
+        })
+    }
 }
 
 impl Medium {
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.syncs += 1;
-        if self.fail_at_sync.is_some_and(|at| self.syncs >= at) {
-            let source = std::io::Error::other("the power is gone");
-            return Err(StoreError::Io {
-                doing: "sync",
-                path: "memory".into(),
-                source,
-            });
+    fn sync(&mut self) {
+        for deed in std::mem::take(&mut self.unsynced) {
+            self.durable.apply(deed);
         }
-        self.durable = self.live.clone();
-        Ok(())
     }
+
+    fn undo(&mut self, before: usize) {
+        self.unsynced.remove(before);
+        self.live = self.durable.clone();
+        for deed in self.unsynced.clone() {
+            self.live.apply(deed);
+        }
+    }
+}
+
+fn shared(rows: &[(RowNo, Vec<u8>)]) -> Vec<(RowNo, Arc<[u8]>)> {
+    rows.iter().map(|(row, bytes)| (*row, bytes[..].into())).collect()
 }
 
 impl Store for MemoryStore {
@@ -96,16 +220,11 @@ impl Store for MemoryStore {
 
     fn create(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<Arc<dyn Generation>, StoreError> {
         let first = rows.first().map_or(1, |(row, _)| *row);
-        let mut medium = self.medium();
-        medium
-            .live
-            .generations
-            .insert(first, rows.iter().cloned().collect());
-        if let Err(error) = medium.sync() {
-            medium.live.generations.remove(&first);
-            return Err(error);
-        }
-        drop(medium);
+        let deed = Deed::Add {
+            first,
+            rows: shared(rows),
+        };
+        self.write(Some(deed), Write::Rows(rows, true))?;
         self.open(first)
     }
 
@@ -123,9 +242,7 @@ impl Store for MemoryStore {
     }
 
     fn remove(&self, first: RowNo) -> Result<(), StoreError> {
-        let mut medium = self.medium();
-        medium.live.generations.remove(&first);
-        medium.sync()
+        self.write(Some(Deed::Remove(first)), Write::Removal(first))
     }
 
     fn bytes(&self, first: RowNo) -> u64 {
@@ -139,7 +256,9 @@ impl Store for MemoryStore {
     }
 
     fn note_tail(&self, tail: Tail) {
-        self.medium().live.tail = Some(tail);
+        let mut medium = self.medium();
+        medium.live.tail = Some(tail);
+        medium.unsynced.push(Deed::Tail(tail));
     }
 }
 
@@ -149,35 +268,35 @@ struct MemoryGeneration {
     store: MemoryStore,
 }
 
-impl Generation for MemoryGeneration {
-    fn append(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<(), StoreError> {
-        let mut medium = self.store.medium();
-        medium
+impl MemoryGeneration {
+    fn rows<T>(&self, look: impl FnOnce(&Rows) -> Option<T>) -> Option<T> {
+        self.store
+            .medium()
             .live
             .generations
-            .entry(self.first)
-            .or_default()
-            .extend(rows.iter().cloned());
-        medium.sync()
+            .get(&self.first)
+            .and_then(look)
+    }
+}
+
+impl Generation for MemoryGeneration {
+    fn append(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<(), StoreError> {
+        let deed = Deed::Add {
+            first: self.first,
+            rows: shared(rows),
+        };
+        self.store.write(Some(deed), Write::Rows(rows, false))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.store.write(None, Write::Rest)
     }
 
     fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
-        let medium = self.store.medium();
-        Ok(medium
-            .live
-            .generations
-            .get(&self.first)
-            .and_then(|rows| rows.get(&row))
-            .cloned())
+        Ok(self.rows(|rows| rows.get(&row).map(|row| row.to_vec())))
     }
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {
-        let medium = self.store.medium();
-        Ok(medium
-            .live
-            .generations
-            .get(&self.first)
-            .and_then(|rows| rows.keys().next_back())
-            .copied())
+        Ok(self.rows(|rows| rows.keys().next_back().copied()))
     }
 }

@@ -324,6 +324,10 @@ impl Generation for SledGeneration {
         self.file.sync_data().map_err(failed("sync", &self.path))
     }
 
+    fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(failed("sync", &self.path))
+    }
+
     fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
         let (db, key) = (self.db()?, row.to_be_bytes());
         let value = db.get(key).map_err(|error| self.failed(error))?;

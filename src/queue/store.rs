@@ -98,6 +98,13 @@ pub trait Generation: Send + Sync + std::fmt::Debug {
     /// When the medium refuses. The rows may be there or not; nothing more may be added.
     fn append(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<(), StoreError>;
 
+    /// Makes durable whatever it holds: what a process that was killed wrote and did not sync can be read, and is not on
+    /// the medium.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn sync(&self) -> Result<(), StoreError>;
+
     /// Reads one row; `None` when it is not there.
     ///
     /// # Errors

@@ -303,3 +303,36 @@ fn readings_that_no_row_can_hold_are_refused_and_counted() {
     assert_eq!((done.accepted, done.invalid), (1, 3));
     assert_eq!(read(&queue, 1).0, [(77, 0, 1, 3.0)]);
 }
+
+#[test]
+fn rows_that_a_killed_process_left_unsynced_are_durable_before_anybody_reads_them() {
+    let store = MemoryStore::new();
+    let mut queue = reopen(&store, 1, 7);
+    commit(&mut queue, &[0], readings(0, 0..1));
+    store.fail_at_sync(store.syncs() + 1);
+    let killed = Commit {
+        readings: readings(0, 1..2),
+        ..Commit::default()
+    };
+    assert!(queue.appender.commit(killed, stamp(2)).is_err());
+    drop(queue);
+    // The same boot: what was written is still in the page cache.
+    store.fail_at_sync(u64::MAX);
+    let queue = reopen(&store, 1, 8);
+    let (sent, _) = read(&queue, 1);
+    drop(queue);
+    store.cut_power();
+    let mut queue = reopen(&store, 2, 9);
+    commit(&mut queue, &[], readings(0, 5..6));
+    let (found, _) = read(&queue, 1);
+    for reading in sent {
+        let (epoch, sensor, sequence, value) = reading;
+        let same = |other: &&Found| (other.0, other.1, other.2) == (epoch, sensor, sequence);
+        let again = found.iter().find(same).map(|found| found.3);
+        assert_eq!(
+            again,
+            Some(value),
+            "{reading:?} could be sent, so it keeps its number"
+        );
+    }
+}
