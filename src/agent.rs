@@ -95,7 +95,8 @@ impl Agent {
         queue.findings.iter().for_each(log_finding);
         let interval = config.queue.commit_interval;
         let max = usize::try_from(config.queue.max_sensors).unwrap_or(usize::MAX);
-        let inbox = Arc::new(Inbox::new(interval, Catalog::new(queue.sensors, max)));
+        let catalog = Catalog::new(queue.sensors, max);
+        let inbox = Arc::new(Inbox::with_clock(interval, catalog, clock.clone()));
         let tally = Arc::new(Tally::default());
         let (outbox, events) = sync_channel(8);
         let committer = Committer::new(

@@ -12,6 +12,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::reading::{Stamp, TimeQuality};
 use crate::sys;
+use hands::Hands;
+
+pub mod hands;
 
 /// A moment on the monotonic clock, in nanoseconds since this machine started. What timers and policies count with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -60,6 +63,8 @@ struct View {
 #[derive(Debug)]
 pub struct Clock {
     view: Mutex<Option<View>>,
+    /// What is read instead of the kernel's clocks.
+    hands: Option<Hands>,
 }
 
 impl Default for Clock {
@@ -74,13 +79,33 @@ impl Clock {
     pub fn new() -> Self {
         Self {
             view: Mutex::new(None),
+            hands: None,
+        }
+    }
+
+    /// A clock that shows what these hands show.
+    #[must_use]
+    pub fn by_hand(hands: &Hands) -> Self {
+        Self {
+            view: Mutex::new(None),
+            hands: Some(hands.clone()),
         }
     }
 
     /// The monotonic time.
     #[must_use]
     pub fn mono(&self) -> Mono {
-        mono()
+        self.hands.as_ref().map_or_else(mono, Hands::mono)
+    }
+
+    fn wall(&self) -> i64 {
+        self.hands.as_ref().map_or_else(wall, Hands::wall)
+    }
+
+    fn kernel(&self) -> bool {
+        self.hands
+            .as_ref()
+            .map_or_else(sys::clock_is_synchronized, Hands::synchronized)
     }
 
     /// Both clocks at this moment.
@@ -90,13 +115,13 @@ impl Clock {
             .view
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = mono();
-        let measured = wall().saturating_sub(signed(now.0));
+        let now = self.mono();
+        let measured = self.wall().saturating_sub(signed(now.0));
         let view = match *guard {
-            Some(view) => next_view(view, measured, now, sys::clock_is_synchronized),
+            Some(view) => next_view(view, measured, now, || self.kernel()),
             None => View {
                 offset: measured,
-                synchronized: sys::clock_is_synchronized(),
+                synchronized: self.kernel(),
                 checked: now,
             },
         };

@@ -155,14 +155,11 @@ impl<S: Send + 'static> Forwarder<S> {
             // Nobody listens only when the forwarder has ended; then nothing matters any more.
             drop(to_us.send(Event::Broker(event)));
         }))?;
-        let tail_moved = Arc::new(AtomicBool::new(true));
-        let (flag, to_us) = (tail_moved.clone(), events.clone());
-        parts.spool.on_commit(Box::new(move || {
-            if !flag.swap(true, Ordering::AcqRel) {
-                // A full channel wakes it up as well, and it looks at the flag each time.
-                drop(to_us.try_send(Event::Tail));
-            }
-        }));
+        let to_us = events.clone();
+        let tail_moved = watch_tail(&parts.spool, move || {
+            // A full channel wakes it up as well, and it looks at the flag each time.
+            drop(to_us.try_send(Event::Tail));
+        });
         let body = move || Driver::new(parts, broker, tail_moved).run(&inbox);
         let thread = thread::Builder::new().name("forward".to_owned()).spawn(body);
         let thread = thread.map_err(BrokerError::Thread)?;
@@ -190,7 +187,31 @@ impl<S: Send + 'static> Forwarder<S> {
     }
 }
 
-struct Driver<C: Core> {
+/// A flag that each commit raises, and `wake` when it was down.
+pub fn watch_tail(spool: &Spool, wake: impl Fn() + Send + Sync + 'static) -> Arc<AtomicBool> {
+    let raised = Arc::new(AtomicBool::new(true));
+    let flag = raised.clone();
+    spool.on_commit(Box::new(move || {
+        if !flag.swap(true, Ordering::AcqRel) {
+            wake();
+        }
+    }));
+    raised
+}
+
+/// What a round of the forwarder came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// There is more to do at once.
+    Again,
+    /// Nothing happens before that moment, or before an event; `None` when time alone changes nothing.
+    Wait(Option<Mono>),
+    /// It was told to end, and has.
+    Ended,
+}
+
+/// The forwarder without its thread: steps that wait for nothing.
+pub struct Driver<C: Core> {
     core: C,
     spool: Spool,
     clock: Arc<Clock>,
@@ -213,7 +234,9 @@ struct Driver<C: Core> {
 }
 
 impl<C: Core> Driver<C> {
-    fn new(parts: Parts<C>, broker: Box<dyn Broker>, tail_moved: Arc<AtomicBool>) -> Self {
+    /// Takes up where the queue says; `tail_moved` is what [`watch_tail`] gave.
+    #[must_use]
+    pub fn new(parts: Parts<C>, broker: Box<dyn Broker>, tail_moved: Arc<AtomicBool>) -> Self {
         let start = parts.spool.start();
         let main = parts.spool.cursor(start.head);
         let mut driver = Self {
@@ -247,25 +270,36 @@ impl<C: Core> Driver<C> {
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            let now = self.clock.mono();
-            self.pass_time(now);
-            self.act(now);
-            let read_all = self.end.is_some() || self.read(now);
-            self.post();
-            if self.has_ended(now) {
-                break;
-            }
-            if read_all && !self.wait(events) {
-                return;
+            match self.round() {
+                Round::Again => {}
+                Round::Wait(until) if self.wait(events, until) => {}
+                Round::Wait(_) => return,
+                Round::Ended => break,
             }
         }
         self.broker.leave();
     }
 
-    /// Sleeps until something happens; false when nobody is left who could want anything.
-    fn wait(&mut self, events: &Receiver<Event<C::Status>>) -> bool {
+    /// Does what is due, and reads what is wanted, but not for long.
+    pub fn round(&mut self) -> Round {
+        let now = self.clock.mono();
+        self.pass_time(now);
+        self.act(now);
+        let read_all = self.end.is_some() || self.read(now);
+        self.post();
+        if self.has_ended(now) {
+            return Round::Ended;
+        }
+        if !read_all {
+            return Round::Again;
+        }
         let deadlines = [self.core.deadline(), self.renew, self.end];
-        let event = match deadlines.into_iter().flatten().min() {
+        Round::Wait(deadlines.into_iter().flatten().min())
+    }
+
+    /// Sleeps until something happens; false when nobody is left who could want anything.
+    fn wait(&mut self, events: &Receiver<Event<C::Status>>, until: Option<Mono>) -> bool {
+        let event = match until {
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(until) => events.recv_timeout(until.since(self.clock.mono())),
         };
@@ -278,13 +312,22 @@ impl<C: Core> Driver<C> {
     }
 
     fn event(&mut self, event: Event<C::Status>) {
-        let now = self.clock.mono();
         match event {
             Event::Tail => {}
-            Event::Broker(BrokerEvent::Report(report)) => self.report(report, now),
-            Event::Broker(BrokerEvent::Room) => self.send_waiting(now),
-            Event::Broker(BrokerEvent::Link(up)) => self.core.link(up, now, &mut self.actions),
-            Event::Broker(BrokerEvent::Lost(why)) => {
+            Event::Broker(event) => self.hear(event),
+            Event::Status(reply) => drop(reply.try_send(self.status())),
+            Event::Stop(patience) => self.stop(patience),
+        }
+    }
+
+    /// Takes what the broker tells.
+    pub fn hear(&mut self, event: BrokerEvent) {
+        let now = self.clock.mono();
+        match event {
+            BrokerEvent::Report(report) => self.report(report, now),
+            BrokerEvent::Room => self.send_waiting(now),
+            BrokerEvent::Link(up) => self.core.link(up, now, &mut self.actions),
+            BrokerEvent::Lost(why) => {
                 tracing::warn!(why = &*why, "making a new client");
                 self.renew = Some(now);
             }
@@ -292,11 +335,14 @@ impl<C: Core> Driver<C> {
                 clippy::panic,
                 reason = "a bug elsewhere: this thread's end is how the agent learns of it"
             )]
-            Event::Broker(BrokerEvent::Panicked) => panic!("a thread of the broker's client panicked"),
-            Event::Status(reply) => drop(reply.try_send(self.status(now))),
-            Event::Stop(patience) => self.end = Some(now.after(patience)),
+            BrokerEvent::Panicked => panic!("a thread of the broker's client panicked"),
         }
         self.act(now);
+    }
+
+    /// Sends nothing more, and ends when all is reported or `patience` is over.
+    pub fn stop(&mut self, patience: Duration) {
+        self.end = Some(self.clock.mono().after(patience));
     }
 
     fn report(&mut self, report: Report, now: Mono) {
@@ -410,7 +456,10 @@ impl<C: Core> Driver<C> {
         self.end.is_some_and(|end| self.under_way == 0 || end <= now)
     }
 
-    fn status(&self, now: Mono) -> Status<C::Status> {
+    /// How it is.
+    #[must_use]
+    pub fn status(&self) -> Status<C::Status> {
+        let now = self.clock.mono();
         Status {
             broker: self.broker.status(),
             core: self.core.status(now),

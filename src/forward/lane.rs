@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::needs::{Needs, Side};
 use crate::clock::Mono;
+use crate::planted::{self, Bug};
 use crate::queue::types::{DropReason, Entry, OutputNo, RowNo};
 use crate::reading::{Epoch, SensorNo};
 use crate::span::{Cutter, Rules};
@@ -147,6 +148,9 @@ impl Lane {
             }
             from += cut.taken;
         }
+        if planted::has(Bug::SpanByRow) {
+            self.close();
+        }
         self.next = Some((epoch, run.last() + 1));
     }
 
@@ -274,13 +278,14 @@ impl Lane {
         }
         while let Some(Item::Gap { epoch, from, through }) = self.items.front() {
             let (sensor, reason) = (self.sensor, DropReason::Damaged);
-            entries.push(Entry::Drop {
+            let lost = Entry::Drop {
                 sensor,
                 epoch: *epoch,
                 from: *from,
                 through: *through,
                 reason,
-            });
+            };
+            entries.extend(Some(lost).filter(|_| !planted::has(Bug::LostDrop)));
             self.released = Some((*epoch, *through));
             self.items.pop_front();
         }

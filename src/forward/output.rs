@@ -21,9 +21,10 @@ use super::gate::Gate;
 use super::lane::{Lane, State, Stored};
 use super::needs::{Needs, Side};
 use crate::clock::Mono;
+use crate::planted::{self, Bug};
 use crate::queue::mailbox::Progress;
 use crate::queue::spool::OutputStart;
-use crate::queue::types::{Entry, OutputNo, Row, RowNo};
+use crate::queue::types::{Entry, OutputNo, Release, Row, RowNo};
 use crate::reading::{Epoch, SensorDef, SensorNo};
 use crate::span::Rules;
 use crate::ticket::{Outcome, Report, Ticket, TicketId};
@@ -276,7 +277,11 @@ impl Output {
     /// The broker's word on a ticket. A word on a ticket that is not under way changes nothing.
     pub fn report(&mut self, report: Report, now: Mono) {
         self.now = now;
-        let Some(sensor) = self.tickets.remove(&report.ticket) else {
+        let mut ticket = report.ticket;
+        if planted::has(Bug::WrongTicket) {
+            ticket = self.tickets.keys().min().copied().unwrap_or(ticket);
+        }
+        let Some(sensor) = self.tickets.remove(&ticket) else {
             return;
         };
         let Some(lane) = self.lanes.get_mut(&sensor) else {
@@ -343,7 +348,8 @@ impl Output {
 
     /// What the queue should store; `None` when nothing changed since the last call.
     pub fn take_progress(&mut self) -> Option<Progress> {
-        let head = self.needs.lowest().unwrap_or(self.main);
+        let lowest = self.needs.lowest().filter(|_| !planted::has(Bug::HeadTooFar));
+        let head = lowest.unwrap_or(self.main);
         let entries = std::mem::take(&mut self.entries);
         let parks: Vec<_> = std::mem::take(&mut self.parks).into_iter().collect();
         // A head alone moves with every row of definitions or progress: it waits for company.
@@ -423,6 +429,14 @@ impl Output {
     }
 
     fn send(&mut self, ticket: Arc<Ticket>) {
+        if planted::has(Bug::ReleaseBeforeReport) {
+            self.entries.push(Entry::Release(Release {
+                output: ticket.output,
+                sensor: ticket.sensor,
+                epoch: ticket.epoch,
+                through: ticket.last(),
+            }));
+        }
         self.under_way += ticket.len();
         self.tickets.insert(ticket.id, ticket.sensor);
         self.sent.set(ticket.sensor, Some(self.now));

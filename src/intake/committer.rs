@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::inbox::{Inbox, Waiting, Wake};
 use crate::clock::{Clock, Mono};
+use crate::planted::{self, Bug};
 use crate::queue::appender::{Appender, Commit, Committed};
 use crate::queue::store::StoreError;
 
@@ -34,6 +35,17 @@ impl Tally {
         self.accepted.fetch_add(done.accepted, Ordering::Relaxed);
         self.invalid.fetch_add(done.invalid, Ordering::Relaxed);
     }
+}
+
+/// When a committer that is not on a thread of its own wants to be called again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Now.
+    AtOnce,
+    /// At that moment, or when something comes in.
+    At(Mono),
+    /// When something comes in.
+    WhenNudged,
 }
 
 /// Commits what the sources hand in.
@@ -74,15 +86,36 @@ impl Committer {
     /// When the store fails. What was handed in has no receipt then, and its senders keep it.
     pub fn run(mut self) -> Result<Appender, StoreError> {
         loop {
-            match self.inbox.wait(self.progress_due) {
-                Wake::Commit(waiting) => self.commit(waiting)?,
-                Wake::Idle => self.idle()?,
-                Wake::Closed(waiting) => {
-                    self.commit(waiting)?;
-                    return Ok(self.appender);
-                }
+            let wake = self.inbox.wait(self.progress_due);
+            if self.take(wake)? {
+                return Ok(self.appender);
             }
         }
+    }
+
+    /// One step of [`Committer::run`] that waits for nothing; `None` when the inbox was closed and all is done, else when
+    /// to call again at the latest, should nothing come in before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll(&mut self) -> Result<Option<Next>, StoreError> {
+        match self.inbox.poll(self.progress_due) {
+            Ok(wake) => Ok((!self.take(wake)?).then_some(Next::AtOnce)),
+            Err(next) => Ok(Some(next.map_or(Next::WhenNudged, Next::At))),
+        }
+    }
+
+    /// True when it was the last.
+    fn take(&mut self, wake: Wake) -> Result<bool, StoreError> {
+        match wake {
+            Wake::Commit(waiting) => self.commit(waiting)?,
+            Wake::Idle => self.idle()?,
+            Wake::Closed(waiting) => {
+                self.commit(waiting)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Progress waits at most one interval for a reading that takes it along.
@@ -105,6 +138,19 @@ impl Committer {
             commit.readings.append(&mut batch.readings);
             commit.positions.extend(batch.position);
             receipts.extend(batch.receipt);
+        }
+        if planted::has(Bug::ReceiptBeforeSync) {
+            receipts
+                .iter()
+                .for_each(|(receipt, through)| receipt.raise(*through));
+        }
+        if planted::has(Bug::PositionEarly) {
+            let positions = std::mem::take(&mut commit.positions);
+            let early = Commit {
+                positions,
+                ..Commit::default()
+            };
+            self.appender.commit(early, self.clock.stamp())?;
         }
         let done = self.appender.commit(commit, self.clock.stamp())?;
         self.tally.add(done);

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::catalog::{Catalog, RegisterError};
 use super::pacer::Pacer;
 use super::receipt::Receipts;
-use crate::clock::{self, Mono};
+use crate::clock::{Clock, Mono};
 use crate::reading::{Reading, SensorDef, SensorNo, Value};
 
 /// Readings that may wait: 160 ms at 100,000/s, ten times what one commit takes; about 1 MiB.
@@ -90,6 +90,13 @@ pub enum Wake {
     Closed(Waiting),
 }
 
+/// A [`Wake`] before the definitions are fetched.
+enum Due {
+    Commit(Vec<Batch>),
+    Idle,
+    Closed(Vec<Batch>),
+}
+
 #[derive(Debug)]
 struct State {
     batches: Vec<Batch>,
@@ -104,6 +111,7 @@ struct State {
 pub struct Inbox {
     state: Mutex<State>,
     catalog: Mutex<Catalog>,
+    clock: Arc<Clock>,
     due: Condvar,
     space: Notify,
     space_sync: Condvar,
@@ -125,6 +133,12 @@ impl Inbox {
     /// An empty inbox with the commit interval and the sensors that the queue knows.
     #[must_use]
     pub fn new(interval: Duration, catalog: Catalog) -> Self {
+        Self::with_clock(interval, catalog, Arc::new(Clock::new()))
+    }
+
+    /// As [`Inbox::new`], told the time by that clock.
+    #[must_use]
+    pub fn with_clock(interval: Duration, catalog: Catalog, clock: Arc<Clock>) -> Self {
         let state = State {
             batches: Vec::new(),
             pacer: Pacer::new(interval),
@@ -135,6 +149,7 @@ impl Inbox {
         Self {
             state: Mutex::new(state),
             catalog: Mutex::new(catalog),
+            clock,
             due: Condvar::new(),
             space: Notify::new(),
             space_sync: Condvar::new(),
@@ -173,7 +188,7 @@ impl Inbox {
         if state.pacer.readings() >= MAX_READINGS || state.pacer.bytes() >= MAX_BYTES {
             return Err(SubmitError::Full(batch));
         }
-        if state.add(batch, clock::mono()) {
+        if state.add(batch, self.clock.mono()) {
             self.due.notify_one();
         }
         Ok(())
@@ -202,14 +217,14 @@ impl Inbox {
     /// # Errors
     /// When it was full for all that time (the batch comes back), or is closed.
     pub fn submit_blocking(&self, batch: Batch, patience: Duration) -> Result<(), SubmitError> {
-        let until = clock::mono().after(patience);
+        let until = self.clock.mono().after(patience);
         let mut batch = batch;
         loop {
             match self.try_submit(batch) {
                 Err(SubmitError::Full(back)) => batch = back,
                 other => return other,
             }
-            let left = until.since(clock::mono());
+            let left = until.since(self.clock.mono());
             if left.is_zero() {
                 return Err(SubmitError::Full(batch));
             }
@@ -250,31 +265,38 @@ impl Inbox {
     pub fn wait(&self, until: Option<Mono>) -> Wake {
         let mut state = self.lock();
         loop {
-            let now = clock::mono();
-            if state.closed {
-                let batches = state.take(now);
-                drop(state);
-                return Wake::Closed(self.waiting(batches));
-            }
-            let due = state.pacer.due();
-            if due.is_some_and(|due| due <= now) {
-                let batches = state.take(now);
-                drop(state);
-                return Wake::Commit(self.waiting(batches));
-            }
-            if std::mem::take(&mut state.woken) || until.is_some_and(|until| until <= now) {
-                return Wake::Idle;
-            }
-            state = match due.into_iter().chain(until).min() {
-                Some(next) => {
+            let now = self.clock.mono();
+            state = match state.look(until, now) {
+                Ok(due) => {
+                    drop(state);
+                    return self.wake(due);
+                }
+                Err(Some(next)) => {
                     let (guard, _) = self
                         .due
                         .wait_timeout(state, next.since(now))
                         .unwrap_or_else(PoisonError::into_inner);
                     guard
                 }
-                None => self.due.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Err(None) => self.due.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+        }
+    }
+
+    /// As [`Inbox::wait`], without waiting.
+    ///
+    /// # Errors
+    /// When it would wait: until when at most, if nothing else happens.
+    pub fn poll(&self, until: Option<Mono>) -> Result<Wake, Option<Mono>> {
+        let due = self.lock().look(until, self.clock.mono())?;
+        Ok(self.wake(due))
+    }
+
+    fn wake(&self, due: Due) -> Wake {
+        match due {
+            Due::Commit(batches) => Wake::Commit(self.waiting(batches)),
+            Due::Idle => Wake::Idle,
+            Due::Closed(batches) => Wake::Closed(self.waiting(batches)),
         }
     }
 
@@ -295,6 +317,21 @@ impl Inbox {
 }
 
 impl State {
+    /// What the commit thread is to be woken for; if for nothing, when to look again.
+    fn look(&mut self, until: Option<Mono>, now: Mono) -> Result<Due, Option<Mono>> {
+        if self.closed {
+            return Ok(Due::Closed(self.take(now)));
+        }
+        let due = self.pacer.due();
+        if due.is_some_and(|due| due <= now) {
+            return Ok(Due::Commit(self.take(now)));
+        }
+        if std::mem::take(&mut self.woken) || until.is_some_and(|until| until <= now) {
+            return Ok(Due::Idle);
+        }
+        Err(due.into_iter().chain(until).min())
+    }
+
     /// Adds a batch; true when the commit thread must look: its timer changed.
     fn add(&mut self, batch: Batch, now: Mono) -> bool {
         let before = self.pacer.due();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::types::{DropReason, Entry, OutputNo, OutputStanding, Release, Row, RowNo, SensorStanding};
 use crate::intake::inbox::{NodeKey, NodePosition};
+use crate::planted::{self, Bug};
 use crate::reading::{Epoch, SensorDef, SensorNo};
 
 /// One sensor at one output.
@@ -333,7 +334,10 @@ impl State {
 }
 
 fn stored(output: u16, sensor: u32, at: &AtOutput) -> OutputStanding {
-    let (epoch, through) = at.released.map_or((0, 0), |(epoch, through)| (epoch.0, through));
+    let (epoch, mut through) = at.released.map_or((0, 0), |(epoch, through)| (epoch.0, through));
+    if planted::has(Bug::WatermarkBack) {
+        through = through.saturating_sub(1);
+    }
     OutputStanding {
         output,
         sensor,

@@ -12,16 +12,17 @@
 use std::io;
 use std::sync::Arc;
 
-use edgespool_wire::{DecodeError, Decoder, NodeId, VERSION};
+use edgespool_wire::NodeId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
 use super::port::{self, Keeper, Port};
 use super::{Context, Running};
 use crate::intake::inbox::Batch;
-use heard::Nodes;
+pub use ear::Ear;
 pub use roster::Roster;
 
+mod ear;
 mod heard;
 mod node;
 mod node_clock;
@@ -58,9 +59,7 @@ async fn run(context: Context, settings: Settings) {
                 pending: Vec::new(),
                 due: due.clone(),
             },
-            nodes: Nodes::new(&context, settings.roster.clone(), due),
-            decoder: Decoder::new(),
-            is_broken: false,
+            ear: Ear::new(&context, settings.roster.clone(), Some(due)),
             is_alive: false,
         };
         let Some(why) = line.listen(&mut reader).await else {
@@ -80,11 +79,11 @@ struct Acks {
 
 impl Acks {
     /// Writes acknowledgements as they become due, until the port fails. Can be dropped and called again at any time.
-    async fn serve(&mut self, nodes: &Nodes<'_>) -> io::Error {
+    async fn serve(&mut self, ear: &Ear) -> io::Error {
         loop {
             if self.pending.is_empty() {
                 // All that is due at once, of each node only the newest: so a slow line does not pile them up.
-                self.pending = nodes.acks();
+                self.pending = ear.acks();
             }
             if self.pending.is_empty() {
                 self.due.notified().await;
@@ -105,9 +104,7 @@ impl Acks {
 struct Line<'c> {
     context: &'c Context,
     acks: Acks,
-    nodes: Nodes<'c>,
-    decoder: Decoder,
-    is_broken: bool,
+    ear: Ear,
     is_alive: bool,
 }
 
@@ -118,7 +115,7 @@ impl Line<'_> {
         loop {
             let read = tokio::select! {
                 read = reader.read(&mut buffer) => read,
-                error = self.acks.serve(&self.nodes) => Err(error),
+                error = self.acks.serve(&self.ear) => Err(error),
                 () = self.context.stop().stopped() => return None,
             };
             let mut bytes = match read {
@@ -127,26 +124,8 @@ impl Line<'_> {
             };
             self.is_alive = true;
             let arrival = self.context.clock().stamp();
-            while let Some(frame) = self.decoder.next(&mut bytes) {
-                let given = match frame {
-                    Ok(message) => {
-                        let context = self.context;
-                        if std::mem::take(&mut self.is_broken) {
-                            context.health().count(|counters| counters.resyncs += 1);
-                        }
-                        self.nodes
-                            .offer(&message, arrival)
-                            .map(|batch| (message.node(), batch))
-                    }
-                    Err(error) => {
-                        self.is_broken = true;
-                        count(self.context, error);
-                        None
-                    }
-                };
-                if let Some((node, batch)) = given
-                    && let Some(lost) = self.hand_in(node, batch).await?
-                {
+            while let Some((node, batch)) = self.ear.hear(&mut bytes, arrival) {
+                if let Some(lost) = self.hand_in(node, batch).await? {
                     return Some(port::lost_because(Err(lost)));
                 }
             }
@@ -159,28 +138,10 @@ impl Line<'_> {
         tokio::select! {
             biased;
             taken = self.context.submit(batch) => taken.ok()?,
-            error = self.acks.serve(&self.nodes) => return Some(Some(error)),
+            error = self.acks.serve(&self.ear) => return Some(Some(error)),
             () = self.context.stop().stopped() => return None,
         }
-        self.nodes.handed_in(node);
+        self.ear.handed_in(node);
         Some(None)
-    }
-}
-
-/// Counts a frame that is none, and names what is no mere noise.
-fn count(context: &Context, error: DecodeError) {
-    context.health().count(|counters| match error {
-        DecodeError::Crc => counters.crc_errors += 1,
-        _ => counters.frame_errors += 1,
-    });
-    match error {
-        DecodeError::NewerVersion { seen } => context.health().mishap(
-            "line",
-            format!("a node speaks version {seen} of the protocol, this agent up to {VERSION} (hint: update the agent)"),
-        ),
-        DecodeError::Malformed(_) | DecodeError::UnknownKind { .. } => {
-            context.health().mishap("line", format!("a frame is sound, but not to be understood: {error}"));
-        }
-        _ => {}
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Output, Side, State};
 use crate::clock::Mono;
 use crate::forward::lane::Lane;
+use crate::planted::{self, Bug};
 use crate::queue::types::RowNo;
 use crate::reading::SensorNo;
 
@@ -173,7 +174,7 @@ impl Output {
             }
             State::Idle => return,
         };
-        let resume = resume.unwrap_or(position);
+        let resume = resume.unwrap_or(position) + RowNo::from(planted::has(Bug::LateResume));
         self.parks.insert(sensor, lane.first_row().unwrap_or(resume));
         self.parking.catching.remove(&sensor);
         self.trailing.remove(&sensor);

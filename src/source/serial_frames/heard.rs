@@ -3,7 +3,7 @@
 //! Owns the bound on their number, what they do to the source's health, and the watch over their receipts. Promises that
 //! they are given up when it is dropped. Must not know bytes read or the port.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgespool_wire::{MAX_ENCODED, Message, NodeId, Versions, encode};
@@ -56,24 +56,24 @@ impl Drop for Watch {
 }
 
 /// The nodes on one port.
-pub(super) struct Nodes<'c> {
-    context: &'c Context,
+pub(super) struct Nodes {
+    context: Context,
     roster: Arc<Roster>,
     port: PortNo,
-    heard: HashMap<NodeId, Heard>,
-    due: Arc<Notify>,
+    heard: BTreeMap<NodeId, Heard>,
+    due: Option<Arc<Notify>>,
 }
 
-impl<'c> Nodes<'c> {
+impl Nodes {
     /// Nobody was heard yet; `due` is told when an acknowledgement may be due.
     #[must_use]
-    pub(super) fn new(context: &'c Context, roster: Arc<Roster>, due: Arc<Notify>) -> Self {
+    pub(super) fn new(context: &Context, roster: Arc<Roster>, due: Option<Arc<Notify>>) -> Self {
         let port = roster.port();
         Self {
-            context,
+            context: context.clone(),
             roster,
             port,
-            heard: HashMap::new(),
+            heard: BTreeMap::new(),
             due,
         }
     }
@@ -87,7 +87,7 @@ impl<'c> Nodes<'c> {
                 .mishap("line", "our own acknowledgements come back: the line echoes");
             return None;
         }
-        let context = self.context;
+        let context = &self.context;
         let Some(heard) = find(&mut self.heard, &self.roster, id) else {
             context
                 .health()
@@ -107,15 +107,14 @@ impl<'c> Nodes<'c> {
         let step = node.offer(message, arrival, &mut |sensor, quantities| {
             context.register_for(&owner, sensor, quantities)
         });
-        if heard
-            .watch
-            .as_ref()
-            .is_none_or(|watch| !Arc::ptr_eq(&watch.receipts, node.receipts()))
-        {
-            heard.watch = Some(Watch::start(node.receipts().clone(), self.due.clone()));
+        if let Some(due) = &self.due {
+            let same = |watch: &Watch| Arc::ptr_eq(&watch.receipts, node.receipts());
+            if !heard.watch.as_ref().is_some_and(same) {
+                heard.watch = Some(Watch::start(node.receipts().clone(), due.clone()));
+            }
+            due.notify_one();
         }
         drop(node);
-        self.due.notify_one();
         report(context, id, step)
     }
 
@@ -141,7 +140,7 @@ impl<'c> Nodes<'c> {
     }
 }
 
-impl Drop for Nodes<'_> {
+impl Drop for Nodes {
     fn drop(&mut self) {
         self.heard
             .values()
@@ -149,7 +148,7 @@ impl Drop for Nodes<'_> {
     }
 }
 
-fn find<'h>(heard: &'h mut HashMap<NodeId, Heard>, roster: &Roster, id: NodeId) -> Option<&'h mut Heard> {
+fn find<'h>(heard: &'h mut BTreeMap<NodeId, Heard>, roster: &Roster, id: NodeId) -> Option<&'h mut Heard> {
     if !heard.contains_key(&id) {
         if heard.len() >= MAX_HEARD {
             return None;
