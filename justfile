@@ -55,3 +55,11 @@ ci:
 # The README's commands in a bare Debian chroot that has only what the README asks for (needs root and mmdebstrap).
 prove-fresh *commands:
     .ci/prove-fresh {{commands}}
+
+# The agent for another machine, such as aarch64-unknown-linux-gnu (Debian's cross compilers; rustup or Debian's Rust).
+cross target *arguments:
+    deploy/build/cross {{target}} {{arguments}}
+
+# All packages, with SHA256SUMS and SBOMs, in dist/. Some of them: just packages arm64
+packages *arches:
+    deploy/build/packages {{arches}}

@@ -21,11 +21,12 @@ use crate::queue::sled_store::SledStore;
 use crate::queue::spool::Observer;
 use crate::queue::store::StoreError;
 use crate::status::Snapshot;
-use crate::{panics, sys};
+use crate::{panics, sys, systemd};
 
 mod forwarding;
 mod report;
 mod sources;
+mod watchdog;
 
 use forwarding::Forwarder;
 use sources::Sources;
@@ -267,6 +268,8 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
     sys::limit_arenas();
     panics::end_the_process();
     let agent = Agent::start(config, Signals::Watched)?;
+    watchdog::start(&agent.view)?;
+    systemd::ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "running");
     loop {
         match agent.wait(None) {
@@ -280,6 +283,7 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
             None => return Err(bug("the agent's threads ended by themselves")),
         }
     }
+    systemd::stopping();
     tracing::info!("stopping");
     end_soon();
     let code = match agent.stop() {

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::agent::{Agent, Signals};
 use crate::audit::Strictness;
@@ -119,6 +119,12 @@ struct ConfigArgs {
     /// The device file
     #[arg(long, value_name = "FILE", default_value = "/etc/edgespool/device.toml")]
     config: PathBuf,
+}
+
+/// The command line's definition, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs one command. Returns the exit code; never panics on input.

@@ -183,11 +183,12 @@ fn nanos(clock: ClockId) -> i64 {
         .saturating_add(time.tv_nsec)
 }
 
-/// This boot's ID, as the kernel gives it; all zeroes where there is none.
+/// This boot's ID, as the kernel gives it, or, where that is hidden, the service manager; all zeroes where there is none.
 #[must_use]
 pub fn boot_id() -> BootId {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    parse_boot_id(&text).unwrap_or_default()
+    let kernels = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let text = kernels.or_else(|| std::env::var("EDGESPOOL_BOOT_ID").ok());
+    parse_boot_id(&text.unwrap_or_default()).unwrap_or_default()
 }
 
 fn parse_boot_id(text: &str) -> Option<BootId> {

@@ -30,5 +30,6 @@ pub mod source;
 pub mod span;
 pub mod status;
 pub mod sys;
+pub mod systemd;
 pub mod template;
 pub mod ticket;

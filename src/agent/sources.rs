@@ -17,6 +17,9 @@ use crate::intake::inbox::NodePosition;
 use crate::source::{self, Context, Knowledge, Overrides, Running};
 use crate::status::socket;
 
+/// How long the start of the sources is waited for: opening a port that hangs is no reason not to be ready.
+const BEGIN: Duration = Duration::from_secs(5);
+
 /// The sources' thread.
 #[derive(Debug)]
 pub(super) struct Sources {
@@ -48,6 +51,7 @@ pub(super) fn start(
 ) -> Result<Sources, Failure> {
     let (stop, stopped) = oneshot::channel();
     let (done, ended) = sync_channel(1);
+    let (begun, running) = sync_channel(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -62,6 +66,7 @@ pub(super) fn start(
             if let Some(outbox) = outbox {
                 watch_signals(&outbox);
             }
+            begun.try_send(()).unwrap_or_default();
             // An agent that is gone wants a stop, too.
             drop(stopped.await);
             stop_all(&mut running).await;
@@ -75,6 +80,9 @@ pub(super) fn start(
     thread
         .spawn(work)
         .map_err(|error| Failure::new("start the sources' thread", error, Code::Io))?;
+    if running.recv_timeout(BEGIN).is_err() {
+        tracing::warn!("a source takes long to start; the agent goes on");
+    }
     Ok(Sources { stop, ended })
 }
 

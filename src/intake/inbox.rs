@@ -104,6 +104,8 @@ struct State {
     by_receipt: HashMap<usize, usize>,
     closed: bool,
     woken: bool,
+    /// How often the commit thread came back for more.
+    turns: u64,
 }
 
 /// The inbox. Shared by all sources and the commit thread.
@@ -145,6 +147,7 @@ impl Inbox {
             by_receipt: HashMap::new(),
             closed: false,
             woken: false,
+            turns: 0,
         };
         Self {
             state: Mutex::new(state),
@@ -261,9 +264,16 @@ impl Inbox {
         self.due.notify_one();
     }
 
+    /// How often the commit thread came back for more: after [`Inbox::nudge`] it does soon, unless it hangs.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.lock().turns
+    }
+
     /// Waits until a commit is due, at most until `until`. Only the commit thread calls this.
     pub fn wait(&self, until: Option<Mono>) -> Wake {
         let mut state = self.lock();
+        state.turns += 1;
         loop {
             let now = self.clock.mono();
             state = match state.look(until, now) {

@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod custody;
 mod demo;
+mod deploy;
 mod i2c;
 mod kafka;
 mod serial;
