@@ -21,6 +21,18 @@ custody:
     tests/kafka/kafka-up provision
     cargo test --release --test it -- --ignored custody::kafka --nocapture
 
+# The tests against a real mosquitto: those that are #[ignore]d and whose path contains `mqtt`.
+test-mqtt *arguments:
+    @command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || { echo "just test-mqtt needs mosquitto and its clients (Debian: apt-get install mosquitto mosquitto-clients)"; exit 69; }
+    tests/kafka/kafka-up provision
+    cargo test --release --test it -- --ignored mqtt {{arguments}}
+
+# Custody from mosquitto to a real Kafka in full: 200,000 readings, five kills of the agent, two restarts of the broker; and
+# 10,000 with mosquitto's own window of 20.
+prove-mqtt:
+    tests/kafka/kafka-up provision
+    MQTT_READINGS=200000 MQTT_RATE=10000 MQTT_SLOW_READINGS=10000 cargo test --release --test it -- --ignored mqtt::custody --nocapture
+
 # Form, lints, and what comes in from outside (cargo install --locked cargo-deny).
 lint:
     cargo fmt --all --check

@@ -6,6 +6,5 @@
 pub mod catalog;
 pub mod committer;
 pub mod inbox;
-pub mod offers;
 pub mod pacer;
 pub mod receipt;

@@ -22,6 +22,7 @@ pub mod format;
 pub mod forward;
 pub mod intake;
 pub mod logging;
+pub mod mqtt;
 pub mod panics;
 pub mod planted;
 pub mod queue;

@@ -153,7 +153,7 @@ fn spawn_all(config: &Config, view: &Arc<View>, nodes: Vec<NodePosition>) -> Vec
     for (index, source) in config.sources.iter().enumerate() {
         let label = format!("source[{}] {}", index + 1, source.name());
         let context = Context::new(label, view.inbox.clone(), view.clock.clone(), knowledge.clone());
-        running.extend(spawn(context, source, &roster));
+        running.extend(spawn(context, source, &config.device.id, &roster));
     }
     running
 }
@@ -161,6 +161,7 @@ fn spawn_all(config: &Config, view: &Arc<View>, nodes: Vec<NodePosition>) -> Vec
 fn spawn(
     context: Context,
     source: &config::Source,
+    device: &str,
     roster: &Arc<source::serial_frames::Roster>,
 ) -> Option<Running> {
     let label = context.label().clone();
@@ -193,6 +194,7 @@ fn spawn(
             }
         }
         config::Source::I2c(s) => i2c(context, s),
+        config::Source::Mqtt(s) => Some(source::mqtt::spawn(context, mqtt(device, s))),
         config::Source::Simulated(s) => {
             let settings = source::simulated::Settings {
                 first: s.first,
@@ -201,6 +203,34 @@ fn spawn(
             };
             Some(source::simulated::spawn(context, settings))
         }
+    }
+}
+
+fn mqtt(device: &str, settings: &config::Mqtt) -> source::mqtt::Settings {
+    // The broker keeps what is published under this name while we are away: it must be the same at every start.
+    let client_id = match settings.number {
+        1 => format!("edgespool-{device}"),
+        n => format!("edgespool-{device}-{n}"),
+    };
+    let topic = |topic: &config::MqttTopic| source::mqtt::Topic {
+        filter: topic.filter.clone(),
+        sensor: topic.sensor.clone(),
+        fields: topic.fields.clone(),
+        time: topic.time.clone(),
+    };
+    source::mqtt::Settings {
+        connection: crate::mqtt::connection::Settings {
+            address: settings.broker.clone(),
+            client_id,
+            username: settings.username.clone(),
+            password_file: settings.password_file.clone(),
+            ca: settings.ca.clone(),
+            clean: false,
+            will: None,
+        },
+        inflight: settings.inflight as usize,
+        max_packet: settings.max_packet as usize,
+        topics: settings.topics.iter().map(topic).collect(),
     }
 }
 

@@ -8,6 +8,7 @@ mod bounds;
 mod i2c;
 mod kafka;
 mod librdkafka;
+mod mqtt;
 mod names;
 mod paths;
 mod pattern;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::mqtt;
 use crate::reading::SensorId;
 
 use super::problem::Problem;
@@ -221,6 +222,8 @@ pub enum Source {
     SerialText(SerialText),
     /// Chips on an I2C bus.
     I2c(I2c),
+    /// What other devices publish on a broker.
+    Mqtt(Mqtt),
     /// Invented readings.
     Simulated(Simulated),
 }
@@ -233,6 +236,10 @@ impl Source {
             Self::SerialFrames(source) => format!("serial-frames {}", source.port.display()),
             Self::SerialText(source) => format!("serial-text {}", source.port.display()),
             Self::I2c(source) => format!("i2c {}", source.bus.display()),
+            Self::Mqtt(source) => match source.number {
+                1 => format!("mqtt {}", source.broker),
+                n => format!("mqtt {} ({n})", source.broker),
+            },
             Self::Simulated(source) => format!("simulated {}", source.first),
         }
     }
@@ -244,6 +251,7 @@ impl Source {
             Self::SerialFrames(_) | Self::SerialText(SerialText { id: None, .. }) => None,
             Self::SerialText(SerialText { id: Some(id), .. }) => Some(vec![id.clone()]),
             Self::I2c(source) => Some(source.sensors.iter().map(|sensor| sensor.id.clone()).collect()),
+            Self::Mqtt(source) => source.ids(),
             Self::Simulated(source) => Some(source.ids()),
         }
     }
@@ -315,6 +323,48 @@ pub enum ChipDriver {
     Lm75,
     /// PCT2075: an LM75 with more addresses and finer steps.
     Pct2075,
+}
+
+/// `kind = "mqtt"`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mqtt {
+    /// The broker.
+    pub broker: mqtt::Address,
+    /// Which of the sources with this broker it is, from 1 on: each has a session of its own.
+    pub number: u32,
+    /// How many messages the broker lets be under way without an acknowledgement.
+    pub inflight: u32,
+    /// The bytes of a message at most.
+    pub max_packet: u32,
+    /// As whom.
+    pub username: Option<String>,
+    /// The file with the password; a name alone is a credential of systemd's.
+    pub password_file: Option<PathBuf>,
+    /// Certificates to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// The topics; at least one.
+    pub topics: Vec<MqttTopic>,
+}
+
+impl Mqtt {
+    /// The sensors' names, if the topics do not make them.
+    fn ids(&self) -> Option<Vec<SensorId>> {
+        let fixed = |topic: &MqttTopic| SensorId::new(topic.sensor.fixed()?).ok();
+        self.topics.iter().map(fixed).collect()
+    }
+}
+
+/// Topics of a broker, and what their messages mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttTopic {
+    /// Which.
+    pub filter: mqtt::Filter,
+    /// Whose message it is.
+    pub sensor: mqtt::SensorName,
+    /// The measurements and where they are in the payload, in the order of the file; at least one.
+    pub fields: Vec<(Box<str>, mqtt::Path)>,
+    /// Where the payload says when it was measured.
+    pub time: Option<mqtt::Path>,
 }
 
 /// `kind = "simulated"`

@@ -4,18 +4,17 @@
 //! is committed or the process ends; nothing here is durable. Wakes the commit thread only when a timer must be set or a
 //! commit is due. Must not know the queue or what a source is.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::catalog::{Catalog, RegisterError};
-use super::offers::Offers;
 use super::pacer::Pacer;
 use super::receipt::Receipts;
 use crate::clock::{Clock, Mono};
-use crate::reading::{Reading, SensorDef, SensorId, SensorNo, Value};
+use crate::reading::{Reading, SensorDef, SensorNo, Value};
 
 /// Readings that may wait: 160 ms at 100,000/s, ten times what one commit takes; about 1 MiB.
 pub const MAX_READINGS: usize = 16_384;
@@ -35,7 +34,7 @@ pub struct NodePosition {
     pub boot: u32,
     /// Everything up to this sequence number of that boot is in this commit or an earlier one.
     pub sequence: u64,
-    /// Readings that the node declared lost with this; folded, all since the queue was made.
+    /// Readings that the node declared lost, over all its boots since the queue was made.
     pub lost: u64,
 }
 
@@ -101,7 +100,6 @@ enum Due {
 struct State {
     batches: Vec<Batch>,
     pacer: Pacer,
-    by_receipt: HashMap<usize, usize>,
     closed: bool,
     woken: bool,
     /// How often the commit thread came back for more.
@@ -117,7 +115,7 @@ pub struct Inbox {
     due: Condvar,
     space: Notify,
     space_sync: Condvar,
-    offers: Offers,
+    refused: AtomicU64,
 }
 
 /// Why a batch was not taken.
@@ -144,7 +142,6 @@ impl Inbox {
         let state = State {
             batches: Vec::new(),
             pacer: Pacer::new(interval),
-            by_receipt: HashMap::new(),
             closed: false,
             woken: false,
             turns: 0,
@@ -156,7 +153,7 @@ impl Inbox {
             due: Condvar::new(),
             space: Notify::new(),
             space_sync: Condvar::new(),
-            offers: Offers::default(),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -191,7 +188,6 @@ impl Inbox {
         if state.pacer.readings() >= MAX_READINGS || state.pacer.bytes() >= MAX_BYTES {
             return Err(SubmitError::Full(batch));
         }
-        self.offers.taken(batch.readings.len() as u64);
         if state.add(batch, self.clock.mono()) {
             self.due.notify_one();
         }
@@ -240,19 +236,15 @@ impl Inbox {
         }
     }
 
-    /// The number of a sensor that was registered.
-    #[must_use]
-    pub fn number(&self, sensor: &SensorId) -> Option<SensorNo> {
-        self.catalog
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .number(sensor)
+    /// Counts readings that a source could not hand in (refused{inbox}).
+    pub fn count_refused(&self, readings: u64) {
+        self.refused.fetch_add(readings, Ordering::Relaxed);
     }
 
-    /// What was offered, and what became of it.
+    /// How many readings were refused for want of space here, since the start.
     #[must_use]
-    pub fn offers(&self) -> &Offers {
-        &self.offers
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Nothing more is taken; the commit thread gets what waits and ends.
@@ -350,14 +342,11 @@ impl State {
     /// Adds a batch; true when the commit thread must look: its timer changed.
     fn add(&mut self, batch: Batch, now: Mono) -> bool {
         let before = self.pacer.due();
-        let full = match &batch.receipt {
-            Some((receipts, _)) => {
-                let waiting = self.by_receipt.entry(Arc::as_ptr(receipts) as usize).or_default();
-                *waiting += batch.readings.len();
-                *waiting >= receipts.window()
-            }
-            None => false,
-        };
+        // Counted in the sender's numbers: some of them may have given no reading.
+        let full = batch
+            .receipt
+            .as_ref()
+            .is_some_and(|(receipts, number)| receipts.is_awaited(*number));
         self.pacer.arrived(batch.readings.len(), batch.bytes(), full, now);
         self.batches.push(batch);
         self.pacer.due() != before
@@ -365,7 +354,6 @@ impl State {
 
     fn take(&mut self, now: Mono) -> Vec<Batch> {
         self.pacer.taken(now);
-        self.by_receipt.clear();
         std::mem::take(&mut self.batches)
     }
 }

@@ -3,7 +3,7 @@
 //! Owns one watermark per upstream (a node, an MQTT session). It only rises. Must not know what N counts: that is the
 //! source's own numbering, given with each batch.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -13,17 +13,19 @@ pub struct Receipts {
     through: AtomicU64,
     changed: Notify,
     window: usize,
+    hurried: AtomicBool,
 }
 
 impl Receipts {
     /// For an upstream that lets `window` readings be under way without an acknowledgement, and whose numbers up to
-    /// `through` are durable already. The intake commits early when that many readings wait for this receipt.
+    /// `through` are durable already. The intake commits early when that many wait for this receipt.
     #[must_use]
     pub fn new(window: usize, through: u64) -> Self {
         Self {
             through: AtomicU64::new(through),
             changed: Notify::new(),
             window: window.max(1),
+            hurried: AtomicBool::new(false),
         }
     }
 
@@ -31,6 +33,17 @@ impl Receipts {
     #[must_use]
     pub fn window(&self) -> usize {
         self.window
+    }
+
+    /// From here on whatever waits for this receipt is committed early: its source is about to end.
+    pub fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+    }
+
+    /// Whether the sender waits, once everything up to `number` was handed in: its window is full, or it is about to end.
+    pub(super) fn is_awaited(&self, number: u64) -> bool {
+        let under_way = number.saturating_sub(self.through());
+        self.hurried.load(Ordering::Acquire) || under_way >= self.window as u64
     }
 
     /// The highest number that is durable, with everything before it.

@@ -15,6 +15,7 @@ mod demo;
 mod deploy;
 mod i2c;
 mod kafka;
+mod mqtt;
 mod serial;
 mod stop;
 mod support;

@@ -82,6 +82,12 @@ pub(super) const EVERY_CHIP: Bounds<Duration> = bounds(
     ms(DAY),
     "a fault would show too late",
 );
+pub(super) const INFLIGHT: Bounds<i64> = bounds(
+    1,
+    "there would be no message",
+    65_535,
+    "messages have numbers of 16 bits",
+);
 pub(super) const SIMULATED_SENSORS: Bounds<i64> = bounds(
     1,
     "there would be no reading",

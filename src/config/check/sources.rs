@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::file::Section;
-use super::super::model::{Sensor, Simulated, Source};
+use super::super::model::{Mqtt, Sensor, Simulated, Source};
 use super::super::problem::{Report, quoted};
-use super::{bounds, i2c, serial};
+use super::{bounds, i2c, mqtt, serial};
 use crate::reading::SensorId;
 
 /// What the sources are and what is known of them beyond that.
@@ -47,6 +47,8 @@ pub(super) fn check(file: &Section, report: &mut Report<'_>) -> Sources {
                 .map(itself),
             Some("serial-text") => serial::text(section, report).map(Source::SerialText).map(itself),
             Some("i2c") => i2c::check(section, report).map(|(i2c, tables)| (Source::I2c(i2c), tables)),
+            Some("mqtt") => mqtt::check(section, report)
+                .map(|(mqtt, tables)| (Source::Mqtt(sources.numbered(mqtt)), tables)),
             Some("simulated") => Some(itself(Source::Simulated(invented(
                 section,
                 &mut simulated,
@@ -56,6 +58,7 @@ pub(super) fn check(file: &Section, report: &mut Report<'_>) -> Sources {
         };
         let complete = match &right {
             Some((Source::I2c(i2c), _)) => i2c.sensors.len() == section.sections("sensor").len(),
+            Some((Source::Mqtt(mqtt), _)) => mqtt.topics.len() == section.sections("topic").len(),
             other => other.is_some(),
         };
         if !complete {
@@ -85,9 +88,20 @@ fn invented(section: &Section, next: &mut u32, report: &mut Report<'_>) -> Simul
 }
 
 impl Sources {
+    /// The second source with a broker needs another session.
+    fn numbered(&self, mqtt: Mqtt) -> Mqtt {
+        let same = |other: &&Source| matches!(other, Source::Mqtt(other) if other.broker == mqtt.broker);
+        let before = self.meant.iter().filter(same).count();
+        Mqtt {
+            number: u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1),
+            ..mqtt
+        }
+    }
+
     fn add(&mut self, source: Source, tables: &[&Section], report: &mut Report<'_>) {
         let measurements = match &source {
             Source::SerialText(text) => text.measurements.clone(),
+            Source::Mqtt(mqtt) => mqtt::measurements(mqtt),
             _ => vec![i2c::MEASUREMENT.to_owned()],
         };
         match source.sensors() {
@@ -108,7 +122,7 @@ impl Sources {
             None => {
                 self.open = true;
                 match (&source, &mut self.measured) {
-                    (Source::SerialText(_), Some(known)) => known.extend(measurements),
+                    (Source::SerialText(_) | Source::Mqtt(_), Some(known)) => known.extend(measurements),
                     _ => self.measured = None,
                 }
             }
@@ -212,7 +226,7 @@ impl Taken {
                 }
                 return;
             }
-            Source::Simulated(_) => return,
+            Source::Mqtt(_) | Source::Simulated(_) => return,
         };
         if let Some(other) = self.ports.get(port) {
             let at = section.text("port").map_or(section.at, |found| found.at);

@@ -45,16 +45,6 @@ static REGISTER: &[Key] = &[
     known("offset"),
 ];
 
-pub(super) static MQTT: &[Key] = &[
-    known("kind"),
-    known("broker"),
-    known("inflight"),
-    known("max-packet"),
-    now("topic", Tables(MQTT_TOPIC)),
-];
-
-static MQTT_TOPIC: &[Key] = &[known("filter"), known("sensor"), known("fields"), known("time")];
-
 pub(super) static SYSFS: &[Key] = &[
     known("kind"),
     known("path"),

@@ -130,8 +130,8 @@ static SOURCES: &[Variant] = &[
     },
     Variant {
         name: "mqtt",
-        since: Since::Later("MQTT"),
-        keys: later::MQTT,
+        since: Since::Now,
+        keys: MQTT,
     },
     Variant {
         name: "sysfs",
@@ -161,6 +161,24 @@ static I2C_SENSOR: &[Key] = &[
     now("chip", Text),
     now("address", Integer),
     now("every", Duration),
+];
+
+static MQTT: &[Key] = &[
+    now("kind", Text),
+    now("broker", Text),
+    now("inflight", Integer),
+    now("max-packet", Text),
+    now("username", Text),
+    now("password-file", Text),
+    now("ca", Text),
+    now("topic", Tables(MQTT_TOPIC)),
+];
+
+static MQTT_TOPIC: &[Key] = &[
+    now("filter", Text),
+    now("sensor", Text),
+    now("fields", Pairs),
+    now("time", Text),
 ];
 
 static SIMULATED: &[Key] = &[now("kind", Text), now("sensors", Integer), now("every", Duration)];

@@ -1,0 +1,4 @@
+//! MQTT: the source, and the agent's own state, against a real mosquitto.
+
+mod custody;
+mod source;
