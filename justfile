@@ -55,6 +55,11 @@ prove-memory *arguments:
 prove-soak *arguments:
     cargo bench --bench soak -- {{arguments}}
 
+# A thousand power cuts on a block file that remembers every write, and the controls (needs root, /dev/fuse, loop devices).
+prove-cuts *arguments='--count 1000':
+    cargo test --release --features planted-bugs --test powercut -- controls --count 40
+    cargo test --release --features planted-bugs --test powercut -- cuts {{arguments}}
+
 # The whole agent with ten million readings pending, drained into a real Kafka, with one lane parked: resident memory.
 prove-backlog *arguments:
     cargo build --release

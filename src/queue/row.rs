@@ -19,6 +19,7 @@ use super::bytes::{Malformed, Reader, put_signed, put_varint};
 use super::columns::{Base, get_run, put_run};
 use super::entries::{get_entry, put_entry};
 use super::types::{Entry, Row, RowNo, Run};
+use crate::planted::{self, Bug};
 use crate::reading::Epoch;
 
 /// A row is closed when it has that many bytes: rows of about 1 KiB keep the store's memory low (measured).
@@ -30,6 +31,19 @@ const STRETCH: usize = 1536;
 pub const LIMIT: usize = 2048;
 /// The most that a run or an entry may take so that it surely fits into a row of its own.
 pub const MAX_ITEM: usize = LIMIT - 128;
+
+/// [`TARGET`].
+fn target() -> usize {
+    TARGET * if planted::has(Bug::LongRows) { LONG } else { 1 }
+}
+
+/// [`LIMIT`].
+fn limit() -> usize {
+    LIMIT * if planted::has(Bug::LongRows) { LONG } else { 1 }
+}
+
+/// How much longer rows are when that bug is planted: 28 KiB.
+const LONG: usize = 28;
 
 const MAGIC: [u8; 4] = *b"esRW";
 const VERSION: u8 = 1;
@@ -150,13 +164,13 @@ impl Packer {
     pub fn entry(&mut self, entry: &Entry) {
         let start = self.body.entries.len();
         put_entry(&mut self.body.entries, entry);
-        if self.body.used() > LIMIT && !self.body.is_empty() {
+        if self.body.used() > limit() && !self.body.is_empty() {
             self.body.entries.truncate(start);
             self.turn();
             put_entry(&mut self.body.entries, entry);
         }
         self.body.entry_count += 1;
-        if self.body.used() >= TARGET {
+        if self.body.used() >= target() {
             self.turn();
         }
     }
@@ -165,10 +179,10 @@ impl Packer {
     pub fn run(&mut self, run: &Run) {
         let mut from = 0;
         while from < run.len() {
-            let room = TARGET.saturating_sub(self.body.used());
+            let room = target().saturating_sub(self.body.used());
             let guess = (room / self.estimate.max(1)).clamp(1, 1024);
             from = self.piece(run, from, run.len().min(from + guess));
-            if self.body.used() >= TARGET {
+            if self.body.used() >= target() {
                 self.turn();
             }
         }
@@ -179,7 +193,7 @@ impl Packer {
         let start = self.body.runs.len();
         loop {
             put_run(&mut self.body.runs, run, from, to, self.header.base());
-            if self.body.used() <= LIMIT || (self.body.is_empty() && to == from + 1) {
+            if self.body.used() <= limit() || (self.body.is_empty() && to == from + 1) {
                 break;
             }
             self.body.runs.truncate(start);
@@ -303,7 +317,7 @@ pub fn decode(bytes: &[u8], expected: RowNo, depth: Depth) -> Result<Row, RowErr
 }
 
 fn open_frame(bytes: &[u8]) -> Result<(&[u8], RowNo, Epoch, u8), RowError> {
-    if bytes.len() < FIXED + CRC || bytes.len() > LIMIT {
+    if bytes.len() < FIXED + CRC || bytes.len() > limit() {
         return Err(RowError::Frame("its size"));
     }
     let (content, crc) = bytes.split_at(bytes.len() - CRC);

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::store::Tail;
+use crate::planted::{self, Bug};
 
 const SLOT: usize = 40;
 
@@ -39,6 +40,9 @@ impl TailFile {
     /// The newer of the slots that are whole.
     #[must_use]
     pub fn read(&self) -> Option<Tail> {
+        if planted::has(Bug::NoOutsideCount) {
+            return None;
+        }
         self.newest().map(|(_, tail)| tail)
     }
 

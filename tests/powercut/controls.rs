@@ -1,0 +1,45 @@
+//! Controls: the same attack on a queue with a bug planted. A rig that does not find it proves nothing.
+//!
+//! Owns what has to be found, and how often. Needs the feature `planted-bugs`.
+
+use edgespool::planted::Bug;
+
+use crate::cutting::{Series, Tally, cut};
+use crate::recording::Workload;
+use crate::{Outcome, planting, say};
+
+/// Cuts of one recording.
+const EACH: usize = 10;
+
+/// Without its sync, the queue has to fail in at least half of the cuts; with rows of 28 KiB, at all.
+pub fn cuts(count: usize) -> Outcome {
+    let run = |bug, workload| {
+        let series = Series {
+            cuts: count,
+            each: EACH,
+            seed: 1,
+            aim: false,
+            bug: Some(bug),
+        };
+        say(&format!("planted: {}", planting::name(bug)));
+        cut(series, workload)
+    };
+    let unsynced = run(Bug::NoSync, Workload::steady)?;
+    let long = run(Bug::LongRows, Workload::long)?;
+    found(&unsynced, count.div_ceil(2) as u64)?;
+    found(&long, 1)
+}
+
+fn found(tally: &Tally, least: u64) -> Outcome {
+    let (all, bad) = tally.cuts();
+    if let Some(words) = tally.words.first() {
+        say(&format!("  for example: {words}"));
+    }
+    say(&format!(
+        "powercut: {bad} of {all} cuts failed, as they must (at least {least})"
+    ));
+    if bad < least {
+        return Err(format!("only {bad} of {all} cuts found the planted bug, not {least}").into());
+    }
+    Ok(())
+}
