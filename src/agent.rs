@@ -23,6 +23,7 @@ use crate::queue::store::StoreError;
 use crate::status::Snapshot;
 use crate::{panics, sys, systemd};
 
+mod anew;
 mod forwarding;
 mod report;
 mod sources;
@@ -271,10 +272,11 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
     watchdog::start(&agent.view)?;
     systemd::ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "running");
-    loop {
+    let anew = loop {
         match agent.wait(None) {
-            Some(Event::Reload) => reload(path),
-            Some(Event::Stop) => break,
+            Some(Event::Reload) if anew::is_good(path) => break true,
+            Some(Event::Reload) => {}
+            Some(Event::Stop) => break false,
             Some(Event::Store(error)) => {
                 let failure = store_failure("store readings".into(), error);
                 tracing::error!(error = %failure.text().trim_end(), "stopping: no receipt can be given");
@@ -282,11 +284,15 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
             }
             None => return Err(bug("the agent's threads ended by themselves")),
         }
+    };
+    if !anew {
+        systemd::stopping();
     }
-    systemd::stopping();
     tracing::info!("stopping");
-    end_soon();
+    // Whoever wanted it to begin anew gets that from systemd where it cannot be done from here.
+    end_soon(if anew { Code::Io } else { Code::Ok });
     let code = match agent.stop() {
+        Ok(()) if anew => anew::begin(),
         Ok(()) => Code::Ok,
         Err(error) => {
             tracing::error!(%error, "the last commit failed");
@@ -297,26 +303,14 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
 }
 
 /// Sees to it that the process ends in time. What was accepted is on disk by then, or was never acknowledged.
-fn end_soon() {
+fn end_soon(code: Code) {
     let thread = std::thread::Builder::new().name("stop".into());
-    let watch = thread.spawn(|| {
+    let watch = thread.spawn(move || {
         std::thread::sleep(STOP_AT_MOST);
         tracing::warn!("something does not end in time and is left behind");
-        sys::exit_now(i32::from(Code::Ok as u8));
+        sys::exit_now(i32::from(code as u8));
     });
     if let Err(error) = watch {
         tracing::warn!(%error, "no thread watches the time of the stop");
-    }
-}
-
-/// SIGHUP: the file is checked, and a restart is asked for: it loses nothing, and takes what the file says as a whole.
-fn reload(path: &Path) {
-    match crate::config::load(path, &crate::config::Env::of_process()) {
-        Ok(_) => tracing::warn!(
-            "the device file is good; this version takes it up at a restart, which loses nothing"
-        ),
-        Err(error) => {
-            tracing::error!(%error, "the device file is refused; the agent goes on with the one it has")
-        }
     }
 }

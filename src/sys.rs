@@ -1,6 +1,6 @@
 //! The system calls that have no safe wrapper: the only module with `unsafe` in it.
 //!
-//! Owns four calls, each a thin function with its safety argument. Must not decide anything.
+//! Owns five calls, each a thin function with its safety argument. Must not decide anything.
 #![allow(
     unsafe_code,
     reason = "the one module for system calls without a safe wrapper; each block says why it is sound"
@@ -24,6 +24,14 @@ pub fn clock_is_synchronized() -> bool {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` takes any status and does not return; nothing in this process runs after it.
     unsafe { libc::_exit(code) }
+}
+
+/// From here on SIGHUP does nothing, over `exec` too, until somebody listens to it again.
+pub fn ignore_hangup() {
+    // SAFETY: `signal` takes any signal number; `SIG_IGN` is a disposition, no handler that could be run.
+    unsafe {
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+    }
 }
 
 /// Keeps glibc's allocator small: two arenas at most, and blocks of 128 KiB and more always mapped by themselves, so that

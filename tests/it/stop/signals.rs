@@ -1,5 +1,6 @@
 //! SIGHUP, SIGINT and SIGKILL.
 
+use edgespool::status::Snapshot;
 use rustix::process::Signal;
 
 use super::{Scene, of_fleet, stop};
@@ -16,26 +17,29 @@ fn wait_for_words(scene: &Scene, agent: &mut Agent, words: &str, times: usize) {
     agent.wait_until(words, |_| scene.gateway.log().matches(words).count() == times);
 }
 
+/// The text of a device file with so many simulated sensors.
+fn with_sensors(scene: &Scene, sensors: u64) -> String {
+    scene
+        .device_file
+        .replace("sensors = 4", &format!("sensors = {sensors}"))
+}
+
 #[test]
-fn hangup_checks_the_device_file_and_loses_nothing_whatever_it_says() {
+fn hangup_takes_up_a_good_device_file_and_refuses_a_bad_one_and_loses_nothing() {
     let scene = Scene::new("127.0.0.1:9", "");
     let fleet = scene.fleet(SOME);
     let mut agent = scene.gateway.start();
+    let id = agent.id();
     for round in 1..=2 {
         fleet.wait_for(SOME.total() * round / 4);
-        scene.gateway.write(&scene.device_file);
+        scene.gateway.write(&with_sensors(&scene, 4 + round));
         agent.signal(Signal::HUP);
-        wait_for_words(
-            &scene,
-            &mut agent,
-            "the device file is good",
-            usize::try_from(round).unwrap(),
-        );
-        scene.gateway.write(
-            &scene
-                .device_file
-                .replace("sensors = 4", "sensors = -4\nsensor = 1"),
-        );
+        let newest = format!("sim-{}", 4 + round);
+        let is_there = |status: &Snapshot| status.sensors.iter().any(|sensor| sensor.id == newest);
+        agent.wait_until("the new sensor is there", is_there);
+        scene
+            .gateway
+            .write(&with_sensors(&scene, 4).replace("sensors = 4", "sensors = -4\nsensor = 1"));
         agent.signal(Signal::HUP);
         wait_for_words(
             &scene,
@@ -44,15 +48,33 @@ fn hangup_checks_the_device_file_and_loses_nothing_whatever_it_says() {
             usize::try_from(round).unwrap(),
         );
     }
-    let id = agent.id();
     fleet.finish();
     assert!(agent.is_running());
+    assert_eq!(id, agent.id());
     let status = agent.status();
     assert_eq!(of_fleet(&status, &SOME), SOME.total(), "each once");
-    assert_eq!(id, agent.id());
     scene.gateway.write(&scene.device_file);
     stop(agent, Signal::TERM, "after SIGHUP", &scene.gateway);
     assert_eq!(of_fleet(&scene.stored(), &SOME), SOME.total());
+}
+
+#[test]
+fn hangups_that_come_while_it_begins_anew_do_not_end_it() {
+    let scene = Scene::new("127.0.0.1:9", "");
+    let fleet = scene.fleet(SOME);
+    let mut agent = scene.gateway.start();
+    let words = "the device file is good and is taken up";
+    for round in 1..=5 {
+        while scene.gateway.log().matches(words).count() < round {
+            agent.signal(Signal::HUP);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(agent.is_running(), "{}", scene.gateway.log());
+    }
+    fleet.finish();
+    agent.wait_until("each is stored once", |status| {
+        of_fleet(status, &SOME) == SOME.total()
+    });
 }
 
 #[test]
