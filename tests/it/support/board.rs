@@ -1,54 +1,22 @@
 //! A sensor node as it is flashed, on a line that may spoil bytes; its clock runs fast, so that its pauses are short.
 
+#[expect(dead_code, reason = "shared with the tests of the firmware")]
+#[path = "../../../firmware/wire/tests/support/dice.rs"]
+mod dice;
+#[path = "../../../firmware/node/tests/support/thermometer.rs"]
+mod thermometer;
+
 use std::time::Duration;
 
+pub(crate) use dice::Dice;
 use edgespool::clock::{self, Mono};
-use edgespool_node::{
-    Config, Fault, Identity, MAX_WRITE, Measurement, Measurements, Node, NodeId, Sensor, Values,
-};
+use edgespool_node::{Config, Identity, MAX_WRITE, Node, NodeId};
+use thermometer::Thermometer;
 
 use super::pty::Adapter;
 
 /// How much faster than ours the node's clock runs.
 const HASTE: u32 = 20;
-
-/// A sensor whose readings the test invents.
-pub(crate) struct Thermometer(pub(crate) &'static str);
-
-impl Sensor for Thermometer {
-    fn id(&self) -> &str {
-        self.0
-    }
-
-    fn measurements(&self) -> Measurements<'_> {
-        Measurements::from_slice(&[Measurement {
-            name: "temperature",
-            unit: Some("C"),
-        }])
-        .unwrap()
-    }
-
-    fn period_ms(&self) -> u32 {
-        1000
-    }
-
-    fn sample(&mut self) -> Result<Values<'_>, Fault> {
-        unreachable!("the test records readings itself")
-    }
-}
-
-/// Numbers that look random, the same in every run.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 /// A node with two sensors.
 pub(crate) struct Board {
@@ -57,7 +25,7 @@ pub(crate) struct Board {
     /// Whether what it is told gets lost on the way.
     pub(crate) deaf: bool,
     /// One byte in so many is spoilt, in both directions.
-    pub(crate) noise: Option<(u64, Dice)>,
+    pub(crate) noise: Option<(usize, Dice)>,
 }
 
 impl Board {

@@ -3,57 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 #![allow(dead_code, reason = "every test file uses its part")]
 
+#[path = "../../../wire/tests/support/dice.rs"]
+mod dice;
+mod thermometer;
+
 use std::collections::VecDeque;
 
-use edgespool_node::{Fault, MAX_WRITE, Measurement, Measurements, Node, NodeId, Sensor, Value, Values};
+#[allow(unused_imports, reason = "every test file uses its part")]
+pub(crate) use dice::Dice;
+use edgespool_node::{MAX_WRITE, Node, NodeId, Sensor, Value};
 use edgespool_wire::{Ack, Decoder, MAX_ENCODED, MAX_FRAME, Message, Position, Receiver, Verdict, encode};
-
-/// A sensor of one measurement whose readings are recorded by the test.
-#[derive(Clone, Debug)]
-pub(crate) struct Thermometer(pub(crate) &'static str);
-
-impl Sensor for Thermometer {
-    fn id(&self) -> &str {
-        self.0
-    }
-
-    fn measurements(&self) -> Measurements<'_> {
-        Measurements::from_slice(&[Measurement {
-            name: "temperature",
-            unit: Some("C"),
-        }])
-        .unwrap()
-    }
-
-    fn period_ms(&self) -> u32 {
-        0
-    }
-
-    fn sample(&mut self) -> Result<Values<'_>, Fault> {
-        Err(Fault::NotReady)
-    }
-}
-
-/// xorshift64*: the same numbers on every machine and in every version.
-#[derive(Clone, Debug)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.roll() % limit as u64).unwrap()
-    }
-
-    pub(crate) fn chance(&mut self, of: u64, among: u64) -> bool {
-        self.roll() % among < of
-    }
-}
+#[allow(unused_imports, reason = "every test file uses its part")]
+pub(crate) use thermometer::Thermometer;
 
 /// How often things go wrong, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]

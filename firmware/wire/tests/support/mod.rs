@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 #![allow(dead_code, reason = "every test file uses its part")]
 
+mod dice;
+
+#[allow(unused_imports, reason = "every test file uses its part")]
+pub(crate) use dice::Dice;
 use edgespool_wire::{
     Ack, Batch, Data, DecodeError, Decoder, Hello, Lost, MAX_ENCODED, MAX_FRAME, Measurement, Measurements,
     Message, NodeId, Reading, Value, Versions, encode,
@@ -120,25 +124,5 @@ pub(crate) fn shown(message: &Message<'_>) -> String {
             )
         }
         other => format!("{other:?}"),
-    }
-}
-
-/// xorshift64*: the same numbers on every machine and in every version.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.roll() % limit as u64).unwrap()
-    }
-
-    pub(crate) fn byte(&mut self) -> u8 {
-        self.roll().to_le_bytes()[7]
     }
 }
