@@ -65,6 +65,20 @@ prove-backlog *arguments:
     cargo build --release
     tests/prove/backlog {{arguments}}
 
+# An idle agent with 16 sensors at 1 Hz: resident memory and wake-ups by thread. Ends with an error above 20 MiB.
+prove-idle *arguments:
+    cargo build --release
+    tests/prove/idle {{arguments}}
+
+# 100,000 readings a second, live into a real Kafka: CPU by thread, resident memory. Ends with an error above 40 MiB.
+prove-live *arguments:
+    cargo build --release
+    tests/prove/live {{arguments}}
+
+# The decoder of the node protocol under libFuzzer, with the stable compiler. Longer: just prove-decoder 600
+prove-decoder *arguments:
+    firmware/wire/fuzz/run {{arguments}}
+
 # What the build machine runs.
 ci:
     bash .ci/run
