@@ -75,6 +75,10 @@ prove-live *arguments:
     cargo build --release
     tests/prove/live {{arguments}}
 
+# The node's crates compile for microcontrollers, without std and without alloc.
+check-thumb:
+    .ci/check-thumb
+
 # The decoder of the node protocol under libFuzzer, with the stable compiler. Longer: just prove-decoder 600
 prove-decoder *arguments:
     firmware/wire/fuzz/run {{arguments}}
