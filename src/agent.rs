@@ -81,6 +81,8 @@ struct View {
     inbox: Arc<Inbox>,
     tally: Arc<Tally>,
     observer: Observer,
+    /// What each sensor had accepted when the queue was opened.
+    accepted_before: Vec<u64>,
     forwarder: Mutex<Option<Forwarder>>,
     sources: Mutex<Vec<Arc<crate::source::Health>>>,
     warnings: Vec<String>,
@@ -122,6 +124,12 @@ impl Agent {
             clock,
             inbox,
             tally,
+            accepted_before: queue
+                .observer
+                .sensors()
+                .iter()
+                .map(|sensor| sensor.accepted)
+                .collect(),
             observer: queue.observer,
             forwarder: Mutex::new(Some(forwarder)),
             sources: Mutex::default(),

@@ -6,5 +6,6 @@
 pub mod catalog;
 pub mod committer;
 pub mod inbox;
+pub mod offers;
 pub mod pacer;
 pub mod receipt;

@@ -24,7 +24,8 @@ pub mod serial_text;
 pub mod simulated;
 pub mod stop;
 
-pub use health::{Health, Reason, Snapshot, State};
+pub use crate::intake::offers::{Reason, Suppression};
+pub use health::{Health, Snapshot, State};
 pub use stop::Stop;
 
 /// The names that a record has for itself; no measurement is called so.
@@ -239,12 +240,16 @@ impl Context {
         }
     }
 
-    /// Counts readings that were not taken, here and for the ledger.
-    pub fn refuse(&self, reason: Reason, readings: u64) {
-        self.health.count(|counters| counters.refuse(reason, readings));
-        if reason == Reason::Inbox {
-            self.inbox.count_refused(readings);
-        }
+    /// Counts readings that were not taken, for the ledger; of which sensor, if it has a number.
+    pub fn refuse(&self, sensor: Option<SensorNo>, reason: Reason, readings: u64) {
+        self.inbox.offers().refuse(sensor, reason, readings);
+    }
+
+    /// Counts readings of a sensor that were left out though nothing is wrong with them, for the ledger.
+    pub fn suppress(&self, sensor: &str, why: Suppression, readings: u64) {
+        let known = SensorId::new(sensor).ok();
+        let number = known.and_then(|sensor| self.inbox.number(&sensor));
+        self.inbox.offers().suppress(number, why, readings);
     }
 
     /// Runs an asynchronous source as a task of the current runtime.

@@ -21,6 +21,22 @@ pub struct Ledger {
     pub dead: u64,
     /// Readings that the queue gave up.
     pub dropped: u64,
+    /// The same by reason.
+    #[serde(default)]
+    pub dropped_by: DroppedBy,
+}
+
+/// Readings that the queue gave up, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DroppedBy {
+    /// `max-size` was reached.
+    pub size: u64,
+    /// `max-age` was reached.
+    pub age: u64,
+    /// `min-free` was undercut.
+    pub free: u64,
+    /// They could not be read back.
+    pub damaged: u64,
 }
 
 impl From<crate::queue::fold::Ledger> for Ledger {
@@ -31,6 +47,7 @@ impl From<crate::queue::fold::Ledger> for Ledger {
             queued,
             dead,
             dropped,
+            dropped_by: [size, age, free, damaged],
         } = ledger;
         Self {
             accepted,
@@ -38,6 +55,12 @@ impl From<crate::queue::fold::Ledger> for Ledger {
             queued,
             dead,
             dropped,
+            dropped_by: DroppedBy {
+                size,
+                age,
+                free,
+                damaged,
+            },
         }
     }
 }
@@ -75,15 +98,76 @@ pub struct Queue {
     pub commits: u64,
 }
 
-/// Readings that were offered and not taken, since the start.
+/// What was offered since the start: offered = accepted + suppressed + refused, and what waits in the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Intake {
+    /// Readings that sources handed in, or could not hand in.
+    pub offered: u64,
+    /// Readings committed.
+    pub accepted: u64,
+    /// Readings in the inbox.
+    pub waiting: u64,
+    /// Readings left out though nothing is wrong with them.
+    pub suppressed: Suppressed,
+    /// Readings not taken.
+    pub refused: Refused,
+}
+
+/// Readings left out, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// They hardly differ from the one before.
+    pub deadband: u64,
+    /// They came again.
+    pub duplicate: u64,
+}
+
+/// Readings not taken, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Refused {
-    /// For want of space in the inbox.
+    /// The queue takes nothing: full, or its disk is.
+    pub full: u64,
+    /// For want of room in the inbox.
     pub inbox: u64,
-    /// Larger than a row, or with the wrong number of values.
+    /// For a rule that they break.
     pub invalid: u64,
     /// Of sensors beyond `max-sensors`.
     pub max_sensors: u64,
+}
+
+impl From<crate::intake::offers::Line> for Intake {
+    fn from(line: crate::intake::offers::Line) -> Self {
+        let ([deadband, duplicate], [full, inbox, invalid, max_sensors]) = (line.suppressed, line.refused);
+        Self {
+            offered: line.offered,
+            accepted: line.accepted,
+            waiting: line.waiting(),
+            suppressed: Suppressed { deadband, duplicate },
+            refused: Refused {
+                full,
+                inbox,
+                invalid,
+                max_sensors,
+            },
+        }
+    }
+}
+
+impl Intake {
+    /// One sensor's: the queue knows what it has accepted, the inbox does not know what of whom waits in it.
+    #[must_use]
+    pub fn of(mut line: crate::intake::offers::Line, accepted: u64) -> Self {
+        line.accepted = accepted;
+        line.offered = accepted + line.suppressed.iter().chain(&line.refused).sum::<u64>();
+        line.into()
+    }
+}
+
+/// Readings that never arrived here, as those say who had them; since the queue was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LostUpstream {
+    /// A node had no more room for them.
+    pub node_overflow: u64,
 }
 
 /// A sensor.
@@ -95,6 +179,9 @@ pub struct Sensor {
     pub sequence: u64,
     /// Its own ledger.
     pub ledger: Ledger,
+    /// What was offered of it since the start.
+    #[serde(default)]
+    pub intake: Intake,
 }
 
 /// A lane that is not simply going on.
@@ -142,8 +229,12 @@ pub struct Snapshot {
     pub clock: Clock,
     /// The queue.
     pub queue: Queue,
-    /// Readings offered and not taken.
-    pub refused: Refused,
+    /// What was offered since the start.
+    #[serde(default)]
+    pub intake: Intake,
+    /// Readings that never arrived.
+    #[serde(default)]
+    pub lost_upstream: LostUpstream,
     /// Kafka.
     pub kafka: Kafka,
     /// The sources, as they describe themselves.

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::{View, forwarding};
 use crate::queue::types::OutputNo;
-use crate::status::{Clock, Queue, Refused, Sensor, Snapshot};
+use crate::reading::SensorNo;
+use crate::status::{Clock, Intake, LostUpstream, Queue, Sensor, Snapshot};
 
 pub(super) fn snapshot(view: &View) -> Snapshot {
     let figures = view.observer.figures();
@@ -16,12 +17,15 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
             .and_then(|s| s.def.as_ref())
             .map(|def| def.id.to_string())
     };
-    let sensors = states.iter().filter_map(|state| {
+    let offers = view.inbox.offers();
+    let sensors = (0..).map(SensorNo).zip(&states).filter_map(|(number, state)| {
         let id = state.def.as_ref()?.id.to_string();
+        let before = view.accepted_before.get(number.index()).copied().unwrap_or(0);
         Some(Sensor {
             id,
             sequence: state.next.saturating_sub(1),
             ledger: state.ledger(OutputNo(0)).into(),
+            intake: Intake::of(offers.of(number), state.accepted.saturating_sub(before)),
         })
     });
     let forwarder = view.forwarder.lock().unwrap_or_else(PoisonError::into_inner);
@@ -31,15 +35,6 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
         .unwrap_or_default();
     let healths = view.sources.lock().unwrap_or_else(PoisonError::into_inner);
     let shown: Vec<_> = healths.iter().map(|health| health.snapshot()).collect();
-    let mut refused = Refused {
-        invalid: view.tally.invalid.load(Ordering::Relaxed),
-        ..Refused::default()
-    };
-    for source in &shown {
-        refused.inbox += source.counters.refused.inbox;
-        refused.invalid += source.counters.refused.invalid;
-        refused.max_sensors += source.counters.refused.max_sensors;
-    }
     Snapshot {
         version: env!("CARGO_PKG_VERSION").into(),
         device: view.device.clone(),
@@ -59,7 +54,10 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
             oldest: view.observer.oldest(),
             commits: view.tally.commits.load(Ordering::Relaxed),
         },
-        refused,
+        intake: offers.all().into(),
+        lost_upstream: LostUpstream {
+            node_overflow: figures.lost_upstream,
+        },
         kafka,
         sources: shown
             .iter()

@@ -144,6 +144,12 @@ impl Catalog {
         owned.for_each(|entry| entry.owner = None);
     }
 
+    /// A sensor's number.
+    #[must_use]
+    pub fn number(&self, sensor: &SensorId) -> Option<SensorNo> {
+        self.numbers.get(sensor).copied()
+    }
+
     /// A sensor's definition.
     #[must_use]
     pub fn get(&self, number: SensorNo) -> Option<&Arc<SensorDef>> {

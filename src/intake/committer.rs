@@ -20,10 +20,6 @@ pub struct Tally {
     pub commits: AtomicU64,
     /// Rows written.
     pub rows: AtomicU64,
-    /// Readings accepted.
-    pub accepted: AtomicU64,
-    /// Readings refused as invalid: larger than a row, or with the wrong number of values.
-    pub invalid: AtomicU64,
 }
 
 impl Tally {
@@ -32,8 +28,6 @@ impl Tally {
             self.commits.fetch_add(1, Ordering::Relaxed);
         }
         self.rows.fetch_add(done.rows, Ordering::Relaxed);
-        self.accepted.fetch_add(done.accepted, Ordering::Relaxed);
-        self.invalid.fetch_add(done.invalid, Ordering::Relaxed);
     }
 }
 
@@ -154,6 +148,8 @@ impl Committer {
         }
         let done = self.appender.commit(commit, self.clock.stamp())?;
         self.tally.add(done);
+        let invalid = self.appender.take_invalid();
+        self.inbox.offers().committed(done.accepted, &invalid);
         for (receipt, through) in receipts {
             receipt.raise(through);
         }

@@ -4,17 +4,17 @@
 //! is committed or the process ends; nothing here is durable. Wakes the commit thread only when a timer must be set or a
 //! commit is due. Must not know the queue or what a source is.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::catalog::{Catalog, RegisterError};
+use super::offers::Offers;
 use super::pacer::Pacer;
 use super::receipt::Receipts;
 use crate::clock::{Clock, Mono};
-use crate::reading::{Reading, SensorDef, SensorNo, Value};
+use crate::reading::{Reading, SensorDef, SensorId, SensorNo, Value};
 
 /// Readings that may wait: 160 ms at 100,000/s, ten times what one commit takes; about 1 MiB.
 pub const MAX_READINGS: usize = 16_384;
@@ -34,7 +34,7 @@ pub struct NodePosition {
     pub boot: u32,
     /// Everything up to this sequence number of that boot is in this commit or an earlier one.
     pub sequence: u64,
-    /// Readings that the node declared lost, over all its boots since the queue was made.
+    /// Readings that the node declared lost with this; folded, all since the queue was made.
     pub lost: u64,
 }
 
@@ -115,7 +115,7 @@ pub struct Inbox {
     due: Condvar,
     space: Notify,
     space_sync: Condvar,
-    refused: AtomicU64,
+    offers: Offers,
 }
 
 /// Why a batch was not taken.
@@ -153,7 +153,7 @@ impl Inbox {
             due: Condvar::new(),
             space: Notify::new(),
             space_sync: Condvar::new(),
-            refused: AtomicU64::new(0),
+            offers: Offers::default(),
         }
     }
 
@@ -188,6 +188,7 @@ impl Inbox {
         if state.pacer.readings() >= MAX_READINGS || state.pacer.bytes() >= MAX_BYTES {
             return Err(SubmitError::Full(batch));
         }
+        self.offers.taken(batch.readings.len() as u64);
         if state.add(batch, self.clock.mono()) {
             self.due.notify_one();
         }
@@ -236,15 +237,19 @@ impl Inbox {
         }
     }
 
-    /// Counts readings that a source could not hand in (refused{inbox}).
-    pub fn count_refused(&self, readings: u64) {
-        self.refused.fetch_add(readings, Ordering::Relaxed);
+    /// The number of a sensor that was registered.
+    #[must_use]
+    pub fn number(&self, sensor: &SensorId) -> Option<SensorNo> {
+        self.catalog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .number(sensor)
     }
 
-    /// How many readings were refused for want of space here, since the start.
+    /// What was offered, and what became of it.
     #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    pub fn offers(&self) -> &Offers {
+        &self.offers
     }
 
     /// Nothing more is taken; the commit thread gets what waits and ends.

@@ -48,6 +48,8 @@ pub struct Appender {
     pending: Vec<Entry>,
     widths: Vec<usize>,
     runs: Runs,
+    /// The sensors of the readings that the commits since the last question refused.
+    invalid: Vec<SensorNo>,
 }
 
 impl Appender {
@@ -72,6 +74,7 @@ impl Appender {
             pending,
             widths,
             runs: Runs::default(),
+            invalid: Vec::new(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Appender {
                 self.runs.push(reading);
                 done.accepted += 1;
             } else {
+                self.invalid.push(reading.sensor);
                 done.invalid += 1;
             }
         }
@@ -106,6 +110,11 @@ impl Appender {
         }
         done.rows = self.write(&entries, now)?;
         Ok(done)
+    }
+
+    /// Whose readings were refused by the commits since this was last asked, one entry for each reading.
+    pub fn take_invalid(&mut self) -> Vec<SensorNo> {
+        std::mem::take(&mut self.invalid)
     }
 
     fn define(&mut self, definitions: &[(SensorNo, Arc<SensorDef>)]) {

@@ -62,6 +62,8 @@ pub struct Ledger {
     pub dead: u64,
     /// Given up by the queue, all reasons.
     pub dropped: u64,
+    /// The same by reason.
+    pub dropped_by: [u64; DropReason::ALL.len()],
 }
 
 impl std::ops::AddAssign for Ledger {
@@ -71,6 +73,9 @@ impl std::ops::AddAssign for Ledger {
         self.queued += other.queued;
         self.dead += other.dead;
         self.dropped += other.dropped;
+        for (sum, more) in self.dropped_by.iter_mut().zip(other.dropped_by) {
+            *sum += more;
+        }
     }
 }
 
@@ -88,6 +93,7 @@ impl SensorState {
             queued,
             dead: at.dead,
             dropped,
+            dropped_by: at.dropped,
         }
     }
 }
@@ -146,6 +152,14 @@ impl State {
             .iter()
             .for_each(|sensor| sum += sensor.ledger(output));
         sum
+    }
+
+    /// Readings that nodes declared lost since the queue was made: they never arrived here.
+    #[must_use]
+    pub fn lost_upstream(&self) -> u64 {
+        self.nodes
+            .values()
+            .fold(0, |sum, node| sum.saturating_add(node.lost))
     }
 
     /// The lowest row that anything still needs: everything before it may be removed.
@@ -212,7 +226,14 @@ impl State {
                 }
             }
             Entry::Node(position) => {
-                self.nodes.insert(position.node.clone(), position.clone());
+                // A checkpoint has the sum, any other row what is new.
+                let lost = self.nodes.get(&position.node).map_or(0, |known| known.lost);
+                let lost = lost.saturating_add(position.lost);
+                let position = NodePosition {
+                    lost,
+                    ..position.clone()
+                };
+                self.nodes.insert(position.node.clone(), position);
             }
             Entry::Head { output, row } => {
                 let output = self.output(*output);

@@ -105,6 +105,8 @@ pub struct QueueFigures {
     pub generations: usize,
     /// The ledger of all sensors, at output 0.
     pub ledger: Ledger,
+    /// Readings that nodes declared lost.
+    pub lost_upstream: u64,
 }
 
 /// Looks at the queue.
@@ -134,6 +136,7 @@ impl Observer {
             bytes,
             generations: firsts.len(),
             ledger: state.ledger(OutputNo(0)),
+            lost_upstream: state.lost_upstream(),
         }
     }
 

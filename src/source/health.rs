@@ -36,35 +36,11 @@ pub enum State {
     Failed,
 }
 
-/// Why readings were not taken (the names of the ledger's `refused`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The inbox had no space, and the sensor cannot wait.
-    Inbox,
-    /// It breaks a rule: a name, a definition, somebody else's sensor.
-    Invalid,
-    /// There are `max-sensors` already.
-    MaxSensors,
-}
-
-/// Readings that were not taken, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Refused {
-    /// For want of space in the inbox.
-    pub inbox: u64,
-    /// For a rule that they break.
-    pub invalid: u64,
-    /// For too many sensors.
-    pub max_sensors: u64,
-}
-
 /// What a source counts; all of it since it was made, and only rising.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
     /// Readings that the inbox has taken.
     pub readings: u64,
-    /// Readings that were not taken.
-    pub refused: Refused,
     /// Lines or messages that gave no reading: they did not match, were too long, or were no text.
     pub bad_lines: u64,
     /// Values that were no number where the sensor gives numbers.
@@ -87,17 +63,6 @@ pub struct Counters {
     pub read_errors: u64,
     /// Readings that were not taken in time because the one before took too long.
     pub missed: u64,
-}
-
-impl Counters {
-    /// Counts readings that were not taken.
-    pub fn refuse(&mut self, reason: Reason, readings: u64) {
-        match reason {
-            Reason::Inbox => self.refused.inbox += readings,
-            Reason::Invalid => self.refused.invalid += readings,
-            Reason::MaxSensors => self.refused.max_sensors += readings,
-        }
-    }
 }
 
 #[derive(Debug)]

@@ -211,7 +211,7 @@ impl<'c, O: OpenBus> Worker<'c, O> {
             values,
         };
         if self.backlog.len() >= MAX_BACKLOG {
-            self.context.refuse(Reason::Inbox, 1);
+            self.context.refuse(Some(reading.sensor), Reason::Inbox, 1);
         } else {
             self.backlog.push_back(reading);
         }

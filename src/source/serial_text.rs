@@ -115,7 +115,7 @@ impl Reader<'_> {
         let (sensor, kinds) = match known(self.context, &self.pattern, &mut self.sensors, &found) {
             Ok(known) => known,
             Err(refused) => {
-                self.context.refuse(refused.reason(), 1);
+                self.context.refuse(None, refused.reason(), 1);
                 health.mishap("sensors", refused.to_string());
                 return None;
             }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::Snapshot;
+use super::{Intake, Sensor, Snapshot};
 
 /// How many sensors are shown unless all are asked for.
 const SENSORS: usize = 20;
@@ -34,6 +34,8 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
         "ledger   accepted {} = delivered {} + queued {} + dead {} + dropped {}",
         ledger.accepted, ledger.delivered, ledger.queued, ledger.dead, ledger.dropped
     )?;
+    losses(out, s)?;
+    writeln!(out, "offered  {}", offered(s.intake))?;
     writeln!(
         out,
         "queue    {} rows, {} in {} generation(s), {} commits, epoch {}  {}",
@@ -64,29 +66,16 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
             span(lane.for_ms)
         )?;
     }
-    let refused = s.refused;
-    if refused.inbox + refused.invalid + refused.max_sensors > 0 {
-        let (inbox, invalid, max) = (refused.inbox, refused.invalid, refused.max_sensors);
-        writeln!(
-            out,
-            "refused  inbox full {inbox}, invalid {invalid}, beyond max-sensors {max}"
-        )?;
-    }
     s.sources.iter().try_for_each(|found| source(out, found))?;
     let shown = if all {
         s.sensors.len()
     } else {
         s.sensors.len().min(SENSORS)
     };
-    for sensor in s.sensors.iter().take(shown) {
-        let l = &sensor.ledger;
-        let (id, sequence) = (&sensor.id, sensor.sequence);
-        writeln!(
-            out,
-            "sensor   {id}  seq {sequence}  delivered {}  queued {}",
-            l.delivered, l.queued
-        )?;
-    }
+    s.sensors
+        .iter()
+        .take(shown)
+        .try_for_each(|found| sensor(out, found))?;
     if shown < s.sensors.len() {
         writeln!(
             out,
@@ -97,6 +86,73 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
     s.warnings
         .iter()
         .try_for_each(|warning| writeln!(out, "warning  {warning}"))
+}
+
+/// Why readings were given up, and what never arrived: only where there is something.
+fn losses(out: &mut String, s: &Snapshot) -> std::fmt::Result {
+    let by = s.ledger.dropped_by;
+    let dropped = reasons(&[
+        ("size", by.size),
+        ("age", by.age),
+        ("free", by.free),
+        ("damaged", by.damaged),
+    ]);
+    if !dropped.is_empty() {
+        writeln!(out, "         dropped: {dropped}")?;
+    }
+    match s.lost_upstream.node_overflow {
+        0 => Ok(()),
+        lost => writeln!(out, "         beside these, nodes had no room for {lost}"),
+    }
+}
+
+/// The first line of the ledger.
+fn offered(intake: Intake) -> String {
+    let refused = [
+        ("full", intake.refused.full),
+        ("inbox", intake.refused.inbox),
+        ("invalid", intake.refused.invalid),
+        ("max-sensors", intake.refused.max_sensors),
+    ];
+    let suppressed = [
+        ("deadband", intake.suppressed.deadband),
+        ("duplicate", intake.suppressed.duplicate),
+    ];
+    let part = |name: &str, by: &[(&str, u64)]| match by.iter().map(|(_, count)| count).sum::<u64>() {
+        0 => format!("{name} 0"),
+        sum => format!("{name} {sum} ({})", reasons(by)),
+    };
+    let waiting = match intake.waiting {
+        0 => String::new(),
+        waiting => format!(" + in the inbox {waiting}"),
+    };
+    let (offered, accepted) = (intake.offered, intake.accepted);
+    let (suppressed, refused) = (part("suppressed", &suppressed), part("refused", &refused));
+    format!("{offered} = accepted {accepted} + {suppressed} + {refused}{waiting}  since the start")
+}
+
+fn reasons(by: &[(&str, u64)]) -> String {
+    let some = by.iter().filter(|(_, count)| *count > 0);
+    let some: Vec<String> = some.map(|(name, count)| format!("{name} {count}")).collect();
+    some.join(", ")
+}
+
+fn sensor(out: &mut String, sensor: &Sensor) -> std::fmt::Result {
+    let (ledger, refused) = (&sensor.ledger, sensor.intake.refused);
+    let more = reasons(&[
+        ("dead", ledger.dead),
+        ("dropped", ledger.dropped),
+        (
+            "refused",
+            refused.full + refused.inbox + refused.invalid + refused.max_sensors,
+        ),
+    ]);
+    let gap = if more.is_empty() { "" } else { "  " };
+    writeln!(
+        out,
+        "sensor   {}  seq {}  delivered {}  queued {}{gap}{more}",
+        sensor.id, sensor.sequence, ledger.delivered, ledger.queued
+    )
 }
 
 fn clock(s: &Snapshot) -> String {
@@ -169,16 +225,21 @@ fn span(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Clock, Kafka, Lane, Ledger, Queue, Sensor};
+    use crate::status::{Clock, DroppedBy, Kafka, Lane, Ledger, LostUpstream, Queue, Refused, Suppressed};
 
     #[test]
     fn what_a_person_wants_to_know_is_there() {
         let ledger = Ledger {
-            accepted: 30,
+            accepted: 33,
             delivered: 20,
             queued: 10,
             dead: 0,
-            dropped: 0,
+            dropped: 3,
+            dropped_by: DroppedBy {
+                age: 2,
+                damaged: 1,
+                ..DroppedBy::default()
+            },
         };
         let lane = Lane {
             sensor: "attic".into(),
@@ -191,6 +252,20 @@ mod tests {
             device: "greenhouse-7".into(),
             uptime_ms: 3_723_000,
             ledger,
+            intake: Intake {
+                offered: 17,
+                accepted: 4,
+                waiting: 2,
+                suppressed: Suppressed {
+                    duplicate: 5,
+                    ..Suppressed::default()
+                },
+                refused: Refused {
+                    inbox: 6,
+                    ..Refused::default()
+                },
+            },
+            lost_upstream: LostUpstream { node_overflow: 17 },
             clock: Clock {
                 synchronized: false,
                 held: 7,
@@ -212,6 +287,7 @@ mod tests {
                     id: format!("s{n}"),
                     sequence: n,
                     ledger,
+                    ..Sensor::default()
                 })
                 .collect(),
             ..Snapshot::default()
@@ -219,7 +295,10 @@ mod tests {
         let shown = text(&status, false);
         for expect in [
             "greenhouse-7  edgespool 0.1.0  up 1h 2m 3s\n",
-            "accepted 30 = delivered 20 + queued 10 + dead 0 + dropped 0\n",
+            "accepted 33 = delivered 20 + queued 10 + dead 0 + dropped 3\n         dropped: age 2, damaged 1\n",
+            "         beside these, nodes had no room for 17\n",
+            "offered  17 = accepted 4 + suppressed 5 (duplicate 5) + refused 6 (inbox 6) + in the inbox 2  since",
+            "sensor   s1  seq 1  delivered 20  queued 10  dropped 3\n",
             "the oldest row that waits is of 2026-06-26T14:00:00Z\n",
             "clock    not synchronized; 7 readings wait for it, 42s more at most\n",
             "  attic halted for 1m 1s: unknown topic\n",

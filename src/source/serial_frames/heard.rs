@@ -16,7 +16,7 @@ use crate::clock::Mono;
 use crate::intake::inbox::Batch;
 use crate::intake::receipt::Receipts;
 use crate::reading::Stamp;
-use crate::source::{Context, State};
+use crate::source::{Context, State, Suppression};
 
 /// Nodes on one port at most.
 const MAX_HEARD: usize = 256;
@@ -115,7 +115,11 @@ impl Nodes {
             due.notify_one();
         }
         drop(node);
-        report(context, id, step)
+        let sensor = match message {
+            Message::Data(data) => data.sensor,
+            _ => "",
+        };
+        report(context, id, sensor, step)
     }
 
     /// The batch of that node is in the inbox.
@@ -165,7 +169,7 @@ fn find<'h>(heard: &'h mut BTreeMap<NodeId, Heard>, roster: &Roster, id: NodeId)
 }
 
 /// Notes in the source's health what a step has shown.
-fn report(context: &Context, id: NodeId, step: Step) -> Option<Batch> {
+fn report(context: &Context, id: NodeId, sensor: &str, step: Step) -> Option<Batch> {
     let health = context.health();
     if step.duplicates > 0 || step.lost > 0 {
         health.count(|counters| {
@@ -173,8 +177,11 @@ fn report(context: &Context, id: NodeId, step: Step) -> Option<Batch> {
             counters.lost_upstream = counters.lost_upstream.saturating_add(step.lost);
         });
     }
+    if step.duplicates > 0 {
+        context.suppress(sensor, Suppression::Duplicate, step.duplicates);
+    }
     if let Some((refused, readings)) = step.refused {
-        context.refuse(refused.reason(), readings);
+        context.refuse(None, refused.reason(), readings);
         health.mishap(&what(id), refused.to_string());
     }
     if step.stale {

@@ -8,7 +8,7 @@ use edgespool::queue::memory_store::MemoryStore;
 use edgespool::reading::SensorId;
 use edgespool::source::i2c::bus::{Bus, BusError, Cause, OpenBus};
 use edgespool::source::i2c::{Kind, Sensor, spawn_on};
-use edgespool::source::{Context, Health, Knowledge, Running, State};
+use edgespool::source::{Context, Health, Knowledge, Reason, Running, State};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use crate::support::intake::{Intake, until};
@@ -323,18 +323,18 @@ async fn a_reading_never_waits_for_the_disk_and_what_finds_no_room_is_counted() 
     let mut fast = tmp102("s", 0x48);
     fast.every = Duration::from_millis(1);
     let source = start(&intake, &bench, &[fast]);
-    until("refused readings", || {
-        source.health().snapshot().counters.refused.inbox >= 5
-    })
-    .await;
+    let refused = |intake: &Intake| intake.inbox().offers().all().refused[Reason::Inbox as usize];
+    until("refused readings", || refused(&intake) >= 5).await;
     assert_eq!(source.health().snapshot().counters.readings, 0);
     intake.go();
     until("the backlog", || intake.numbers("s").len() > 512).await;
-    let counters = source.health().snapshot().counters;
+    let number = SensorId::new("s").unwrap();
+    let number = intake.inbox().number(&number).unwrap();
+    let own = intake.inbox().offers().of(number).refused;
     assert_eq!(
-        intake.inbox().refused(),
-        counters.refused.inbox,
-        "the ledger counts them too"
+        own[Reason::Inbox as usize],
+        refused(&intake),
+        "it is told whose they were"
     );
     end(source, intake).await;
 }

@@ -174,9 +174,15 @@ async fn noise_that_looks_like_sensors_is_refused_beyond_the_bound() {
     adapter.write(b"a:1C\nb:2C\nc:3C\nd:4C\na:5C\n").await;
     until("the last line", || intake.numbers("a") == [1.0, 5.0]).await;
     let health = source.health().snapshot();
+    let line = intake.inbox().offers().all();
     assert_eq!(
-        (health.counters.refused.max_sensors, health.counters.readings),
-        (2, 3)
+        (
+            line.offered,
+            line.accepted,
+            line.refused,
+            health.counters.readings
+        ),
+        (5, 3, [0, 0, 0, 2], 3)
     );
     assert!(health.why.unwrap().contains("raise queue.max-sensors"));
     end(source, intake).await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use edgespool::intake::inbox::NodePosition;
 use edgespool::queue::memory_store::MemoryStore;
-use edgespool::source::State;
 use edgespool::source::serial_frames::Roster;
+use edgespool::source::{State, Suppression};
 use edgespool_wire::{
     Ack, Batch, Data, Decoder, Hello, Lost, MAX_ENCODED, Measurement, Measurements, Message, NodeId,
     Versions, encode,
@@ -118,7 +118,7 @@ async fn nothing_is_acknowledged_before_it_is_durable() {
     // Hello is answered at once: what comes back then was written after all of the above was understood.
     hand.hello(1, 1, 1500).await;
     until("an answer to the gap and to Hello", || hand.acks().len() >= 2).await;
-    let duplicates = source.health().snapshot().counters.duplicates;
+    let duplicates = intake.inbox().offers().all().suppressed[Suppression::Duplicate as usize];
     assert!(hand.acks().iter().all(|ack| *ack == (1, 0)), "{:?}", hand.acks);
     assert_eq!((duplicates, intake.stored()), (3, vec![]));
     intake.go();
@@ -276,8 +276,12 @@ async fn what_cannot_be_stored_is_counted_and_holds_up_nothing() {
     hand.data(1, 7, &[905]).await;
     hand.until_acked((1, 7)).await;
     assert_eq!(intake.numbers("a"), [1.0, 7.0]);
-    let refused = source.health().snapshot().counters.refused;
-    assert_eq!((refused.max_sensors, refused.invalid, refused.inbox), (2, 3, 0));
+    let line = intake.inbox().offers().all();
+    assert_eq!(
+        (line.offered, line.accepted, line.refused),
+        (7, 2, [0, 0, 3, 2]),
+        "{line:?}"
+    );
     end(source, intake).await;
 }
 
