@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::intake::catalog::RegisterError;
 use crate::intake::inbox::{Batch, Inbox, SubmitError};
+use crate::intake::offers::Offers;
 use crate::reading::{Measurement, SensorDef, SensorId, SensorIdError, SensorNo, ValueKind};
 
 pub mod health;
@@ -238,6 +239,12 @@ impl Context {
             Err(SubmitError::Full(batch)) => Ok(Some(batch)),
             Err(SubmitError::Closed) => Err(Stopped),
         }
+    }
+
+    /// What was offered, and what became of it.
+    #[must_use]
+    pub fn offers(&self) -> &Offers {
+        self.inbox.offers()
     }
 
     /// Counts readings that were not taken, for the ledger; of which sensor, if it has a number.

@@ -45,6 +45,10 @@ impl Store for Recorder {
         None
     }
 
+    fn begin(&self) -> u64 {
+        1
+    }
+
     fn note_tail(&self, _: Tail) {}
 }
 
@@ -67,6 +71,10 @@ impl Generation for Recorder {
     }
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {
+        Ok(None)
+    }
+
+    fn at_or_after(&self, _: RowNo) -> Result<Option<RowNo>, StoreError> {
         Ok(None)
     }
 }

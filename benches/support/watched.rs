@@ -82,6 +82,10 @@ impl Store for Watched {
         self.store.tail()
     }
 
+    fn begin(&self) -> u64 {
+        self.store.begin()
+    }
+
     fn note_tail(&self, tail: Tail) {
         self.store.note_tail(tail);
     }

@@ -10,7 +10,7 @@ use super::log::{Log, lock};
 use super::row::{Header, MAX_ITEM, Packer};
 use super::runs::Runs;
 use super::store::{Generation, StoreError, Tail};
-use super::types::{Entry, RowNo};
+use super::types::{Entry, RowNo, Session};
 use crate::intake::inbox::NodePosition;
 use crate::planted::{self, Bug};
 use crate::reading::{Reading, SensorDef, SensorNo, Stamp, TimeQuality, Value};
@@ -46,6 +46,7 @@ pub struct Appender {
     generation_bytes: u64,
     /// Entries that recovery wants written with the next row: a new boot, a new epoch.
     pending: Vec<Entry>,
+    session: Session,
     widths: Vec<usize>,
     runs: Runs,
     /// The sensors of the readings that the commits since the last question refused.
@@ -58,6 +59,7 @@ impl Appender {
         newest: (RowNo, Arc<dyn Generation>),
         generation_bytes: u64,
         pending: Vec<Entry>,
+        session: Session,
     ) -> Self {
         let width = |def: Option<Arc<SensorDef>>| def.map_or(0, |def| def.measurements.len());
         let widths = lock(&log.state)
@@ -72,6 +74,7 @@ impl Appender {
             newest_first,
             generation_bytes,
             pending,
+            session,
             widths,
             runs: Runs::default(),
             invalid: Vec::new(),
@@ -149,14 +152,14 @@ impl Appender {
         let log = self.log.clone();
         let mut state = lock(&log.state);
         let roll = log.store.bytes(self.newest_first) >= self.generation_bytes;
-        let mut packer = Packer::new(header(&state, now), state.next_row);
+        let mut packer = Packer::new(header(&state, self.session, now), state.next_row);
         if roll {
             checkpoint(&mut packer, &state);
         }
         for entry in entries {
             state.entry(entry);
             if matches!(entry, Entry::Epoch(_) | Entry::Boot { .. }) {
-                packer.restart(header(&state, now));
+                packer.restart(header(&state, self.session, now));
             }
             packer.entry(entry);
         }
@@ -197,8 +200,9 @@ impl Appender {
     }
 }
 
-fn header(state: &State, now: Stamp) -> Header {
+fn header(state: &State, session: Session, now: Stamp) -> Header {
     Header {
+        session,
         epoch: state.epoch(),
         boot: state.boot.map_or(0, |(number, _)| number),
         committed: now.wall,
@@ -215,8 +219,8 @@ pub(super) fn checkpoint(packer: &mut Packer, state: &State) {
 }
 
 /// The rows of a new queue.
-pub(super) fn first_rows(state: &State, now: Stamp) -> Vec<(RowNo, Vec<u8>)> {
-    let mut packer = Packer::new(header(state, now), state.next_row);
+pub(super) fn first_rows(state: &State, session: Session, now: Stamp) -> Vec<(RowNo, Vec<u8>)> {
+    let mut packer = Packer::new(header(state, session, now), state.next_row);
     checkpoint(&mut packer, state);
     packer.finish()
 }

@@ -16,6 +16,7 @@ type Rows = BTreeMap<RowNo, Arc<[u8]>>;
 struct Image {
     generations: BTreeMap<RowNo, Rows>,
     tail: Option<Tail>,
+    openings: u64,
 }
 
 /// What was done to the live image and is not synced.
@@ -255,6 +256,14 @@ impl Store for MemoryStore {
         self.medium().live.tail
     }
 
+    fn begin(&self) -> u64 {
+        let mut guard = self.medium();
+        let medium = &mut *guard;
+        medium.live.openings += 1;
+        medium.durable.openings = medium.live.openings;
+        medium.live.openings
+    }
+
     fn note_tail(&self, tail: Tail) {
         let mut medium = self.medium();
         medium.live.tail = Some(tail);
@@ -298,5 +307,9 @@ impl Generation for MemoryGeneration {
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {
         Ok(self.rows(|rows| rows.keys().next_back().copied()))
+    }
+
+    fn at_or_after(&self, row: RowNo) -> Result<Option<RowNo>, StoreError> {
+        Ok(self.rows(|rows| rows.range(row..).next().map(|(row, _)| *row)))
     }
 }

@@ -11,7 +11,7 @@ use super::log::Log;
 use super::row::{Depth, RowError, decode};
 use super::spool::{Observer, Spool};
 use super::store::{Generation, Store, StoreError};
-use super::types::{Entry, OutputNo, RowNo};
+use super::types::{Entry, OutputNo, RowNo, Session};
 use crate::clock::BootId;
 use crate::intake::inbox::NodePosition;
 use crate::planted::{self, Bug};
@@ -88,14 +88,18 @@ pub struct Queue {
 pub fn open(store: Arc<dyn Store>, settings: &Settings, now: Stamp) -> Result<Queue, StoreError> {
     let mut firsts = store.list()?;
     let mut findings = Vec::new();
+    let mut session = Session {
+        number: store.begin(),
+        began: 0,
+    };
     let (mut state, newest) = match firsts.last() {
         Some(&first) => {
             let newest = store.open(first)?;
             // What a killed process wrote may be in the page cache alone, and whatever is read here is sent.
             newest.sync()?;
-            (recover(&*newest, first, &mut findings)?, newest)
+            (recover(&*newest, first, &mut session, &mut findings)?, newest)
         }
-        None => create(&*store, settings, now, &mut firsts, &mut findings)?,
+        None => create(&*store, settings, &mut session, now, &mut firsts, &mut findings)?,
     };
     let mut pending = Vec::new();
     if let Some(known) = store
@@ -129,6 +133,9 @@ pub fn open(store: Arc<dyn Store>, settings: &Settings, now: Stamp) -> Result<Qu
         .map_while(|sensor| sensor.def.clone())
         .collect();
     let nodes = state.nodes.values().cloned().collect();
+    if session.began == 0 {
+        session.began = state.next_row;
+    }
     let newest_first = firsts.last().copied().unwrap_or(1);
     let log = Arc::new(Log::new(store, state, firsts));
     log.adopt(newest_first, &newest);
@@ -136,7 +143,8 @@ pub fn open(store: Arc<dyn Store>, settings: &Settings, now: Stamp) -> Result<Qu
         .map(|output| Spool::new(log.clone(), OutputNo(output)))
         .collect();
     let observer = Observer::new(log.clone());
-    let appender = Appender::new(log, (newest_first, newest), settings.generation_bytes, pending);
+    let newest = (newest_first, newest);
+    let appender = Appender::new(log, newest, settings.generation_bytes, pending, session);
     Ok(Queue {
         appender,
         spools,
@@ -150,6 +158,7 @@ pub fn open(store: Arc<dyn Store>, settings: &Settings, now: Stamp) -> Result<Qu
 fn create(
     store: &dyn Store,
     settings: &Settings,
+    session: &mut Session,
     now: Stamp,
     firsts: &mut Vec<RowNo>,
     findings: &mut Vec<Finding>,
@@ -157,7 +166,8 @@ fn create(
     let mut state = State::new(settings.fresh_epoch, usize::from(settings.outputs));
     state.next_row = store.tail().map_or(1, |tail| tail.next_row.max(1));
     state.complete = true;
-    let rows = first_rows(&state, now);
+    session.began = state.next_row;
+    let rows = first_rows(&state, *session, now);
     let newest = store.create(&rows)?;
     firsts.push(state.next_row);
     state.next_row += rows.len() as u64;
@@ -167,7 +177,12 @@ fn create(
     Ok((state, newest))
 }
 
-fn recover(newest: &dyn Generation, first: RowNo, findings: &mut Vec<Finding>) -> Result<State, StoreError> {
+fn recover(
+    newest: &dyn Generation,
+    first: RowNo,
+    session: &mut Session,
+    findings: &mut Vec<Finding>,
+) -> Result<State, StoreError> {
     let damaged = |what: &str| StoreError::Damaged {
         generation: first,
         what: what.into(),
@@ -184,7 +199,10 @@ fn recover(newest: &dyn Generation, first: RowNo, findings: &mut Vec<Finding>) -
                 state.next_row = row.number + 1;
                 row.entries.iter().for_each(|entry| state.entry(entry));
             }
-            Some(Ok(row)) => state.apply(&row),
+            Some(Ok(row)) => {
+                state.apply(&row);
+                session.number = session.number.max(row.session.number + 1);
+            }
             Some(Err(error @ RowError::Newer(_))) => {
                 let hint = "run the version that wrote it, or a newer one; nothing was changed".into();
                 return Err(StoreError::Refused {

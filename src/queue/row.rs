@@ -7,10 +7,15 @@
 //! │        │ u32le    │ 1       │       │ u64le          │ u64le         │                          │ u32le  │
 //! └────────┴──────────┴─────────┴───────┴────────────────┴───────────────┴──────────────────────────┴────────┘
 //! length  of the whole row, magic and CRC included: so that rows can be found in a raw file that the store cannot open
-//! flags   bit 0: the time of the commit was synchronized
-//! body    boot: varint   committed ms: signed   offset (wall − monotonic, ns): signed
+//! flags   bit 0: the time of the commit was synchronized   bit 1: the last row of its commit
+//! body    session: varint   row − first row of the session: varint   row − first row of its commit: varint
+//!         boot: varint   committed ms: signed   offset (wall − monotonic, ns): signed
 //!         entries: varint, each as in entries.rs   runs: varint, each as in columns.rs
 //! ```
+//!
+//! A session is one opening of the queue. What a power cut leaves of a commit that was never whole stays in the store's
+//! files, and its row numbers are used again: of two rows with one number that of the later session counts, and a row is
+//! void when a later session began at it or before it. With the first and the last row of a commit marked, a torn one shows.
 //!
 //! Owns that frame and the limits on its size. Promises that decoding any bytes gives a row or an error. Must not know
 //! where rows are kept.
@@ -18,7 +23,7 @@
 use super::bytes::{Malformed, Reader, put_signed, put_varint};
 use super::columns::{Base, get_run, put_run};
 use super::entries::{get_entry, put_entry};
-use super::types::{Entry, Row, RowNo, Run};
+use super::types::{Entry, Row, RowNo, Run, Session};
 use crate::planted::{self, Bug};
 use crate::reading::Epoch;
 
@@ -45,10 +50,16 @@ fn limit() -> usize {
 /// How much longer rows are when that bug is planted: 28 KiB.
 const LONG: usize = 28;
 
-const MAGIC: [u8; 4] = *b"esRW";
+/// How every row begins.
+pub const MAGIC: [u8; 4] = *b"esRW";
 const VERSION: u8 = 1;
 const FIXED: usize = 26;
+const FLAGS_AT: usize = 9;
 const CRC: usize = 4;
+/// The most that the numbers in front of entries and runs take, and their counts.
+const NUMBERS: usize = 64;
+const SYNCHRONIZED: u8 = 1;
+const LAST: u8 = 2;
 const MS: i64 = 1_000_000;
 
 /// Why bytes are not a row.
@@ -79,6 +90,8 @@ pub enum RowError {
 /// What all rows of one commit share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// The opening of the queue that writes them.
+    pub session: Session,
     /// The epoch of the readings.
     pub epoch: Epoch,
     /// The boot in which they were taken.
@@ -104,6 +117,8 @@ impl Header {
 #[derive(Debug)]
 pub struct Packer {
     header: Header,
+    /// The first row of the commit.
+    first: RowNo,
     next: RowNo,
     /// A row that is full enough, until it is known whether what follows is so little that it goes along.
     full: Body,
@@ -129,7 +144,7 @@ impl Body {
 
     /// The most that the row takes.
     fn used(&self) -> usize {
-        FIXED + CRC + 32 + self.entries.len() + self.runs.len()
+        FIXED + CRC + NUMBERS + self.entries.len() + self.runs.len()
     }
 
     /// Takes up a following row, if both together are one of a good size.
@@ -152,6 +167,7 @@ impl Packer {
         debug_assert!(next > 0, "rows are counted from 1");
         Self {
             header,
+            first: next,
             next,
             full: Body::default(),
             body: Body::default(),
@@ -239,9 +255,12 @@ impl Packer {
         row.extend_from_slice(&MAGIC);
         row.extend_from_slice(&[0; 4]);
         row.push(VERSION);
-        row.push(u8::from(self.header.synchronized));
+        row.push(if self.header.synchronized { SYNCHRONIZED } else { 0 });
         row.extend_from_slice(&self.next.to_le_bytes());
         row.extend_from_slice(&self.header.epoch.0.to_le_bytes());
+        put_varint(&mut row, self.header.session.number);
+        put_varint(&mut row, self.next.saturating_sub(self.header.session.began));
+        put_varint(&mut row, self.next - self.first);
         put_varint(&mut row, u64::from(self.header.boot));
         put_signed(&mut row, self.header.committed.div_euclid(MS));
         put_signed(&mut row, self.header.offset);
@@ -260,6 +279,14 @@ impl Packer {
     #[must_use]
     pub fn finish(mut self) -> Vec<(RowNo, Vec<u8>)> {
         self.close();
+        if let Some((_, last)) = self.rows.last_mut() {
+            last.truncate(last.len().saturating_sub(CRC));
+            if let Some(flags) = last.get_mut(FLAGS_AT) {
+                *flags |= LAST;
+            }
+            let crc = crc32fast::hash(last);
+            last.extend_from_slice(&crc.to_le_bytes());
+        }
         self.rows
     }
 }
@@ -273,19 +300,61 @@ pub enum Depth {
     Entries,
 }
 
+/// What stands in front of a row's content: which row it is, and what it is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// Its number.
+    pub number: RowNo,
+    /// The epoch of its readings.
+    pub epoch: Epoch,
+    /// The opening of the queue that wrote it.
+    pub session: Session,
+    /// The first row of its commit.
+    pub commit: RowNo,
+    /// True for the last row of its commit.
+    pub is_last: bool,
+}
+
+/// Reads what stands in front of a row's content.
+///
+/// # Errors
+/// When the bytes are no row, undamaged.
+pub fn frame(bytes: &[u8]) -> Result<Frame, RowError> {
+    open_frame(bytes).map(|(frame, ..)| frame)
+}
+
+/// The checksum that a whole row carries: copies of one row have the same.
+#[must_use]
+pub fn checksum(row: &[u8]) -> u32 {
+    row.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc))
+}
+
+/// How long the row says it is that begins with these bytes; `None` when none can begin here.
+#[must_use]
+pub fn length(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(bytes);
+    let begins = reader.array().is_ok_and(|magic| magic == MAGIC);
+    let length = begins
+        .then(|| reader.array().ok())
+        .flatten()
+        .map(u32::from_le_bytes)?;
+    usize::try_from(length)
+        .ok()
+        .filter(|length| (FIXED + CRC..=limit()).contains(length))
+}
+
 /// Reads a row that stands in the place of row `expected`.
 ///
 /// # Errors
 /// When it is not that row, undamaged.
 pub fn decode(bytes: &[u8], expected: RowNo, depth: Depth) -> Result<Row, RowError> {
-    let (body, number, epoch, flags) = open_frame(bytes)?;
-    if number != expected {
+    let (frame, flags, mut reader) = open_frame(bytes)?;
+    if frame.number != expected {
         return Err(RowError::Misplaced {
-            found: number,
+            found: frame.number,
             expected,
         });
     }
-    let mut reader = Reader::new(body);
     let boot = reader.small()?;
     let committed = reader.signed()?.saturating_mul(MS);
     let offset = reader.signed()?;
@@ -306,17 +375,19 @@ pub fn decode(bytes: &[u8], expected: RowNo, depth: Depth) -> Result<Row, RowErr
         }
     }
     Ok(Row {
-        number,
-        epoch,
+        number: frame.number,
+        epoch: frame.epoch,
+        session: frame.session,
         committed,
-        synchronized: flags & 1 != 0,
+        synchronized: flags & SYNCHRONIZED != 0,
         boot,
         entries,
         runs,
     })
 }
 
-fn open_frame(bytes: &[u8]) -> Result<(&[u8], RowNo, Epoch, u8), RowError> {
+/// The frame, the flags, and the reader where the boot stands.
+fn open_frame(bytes: &[u8]) -> Result<(Frame, u8, Reader<'_>), RowError> {
     if bytes.len() < FIXED + CRC || bytes.len() > limit() {
         return Err(RowError::Frame("its size"));
     }
@@ -325,10 +396,10 @@ fn open_frame(bytes: &[u8]) -> Result<(&[u8], RowNo, Epoch, u8), RowError> {
     if reader.array()? != MAGIC {
         return Err(RowError::Frame("its first four bytes"));
     }
-    let length = u32::from_le_bytes(reader.array()?);
-    if usize::try_from(length) != Ok(bytes.len()) {
+    if length(content) != Some(bytes.len()) {
         return Err(RowError::Frame("its length"));
     }
+    reader.take(4)?;
     if crc != crc32fast::hash(content).to_le_bytes() {
         return Err(RowError::Checksum);
     }
@@ -339,7 +410,18 @@ fn open_frame(bytes: &[u8]) -> Result<(&[u8], RowNo, Epoch, u8), RowError> {
     let flags = reader.byte()?;
     let number = u64::from_le_bytes(reader.array()?);
     let epoch = Epoch(u64::from_le_bytes(reader.array()?));
-    Ok((content.get(FIXED..).unwrap_or_default(), number, epoch, flags))
+    let session = Session {
+        number: reader.varint()?,
+        began: number.saturating_sub(reader.varint()?),
+    };
+    let frame = Frame {
+        number,
+        epoch,
+        session,
+        commit: number.saturating_sub(reader.varint()?),
+        is_last: flags & LAST != 0,
+    };
+    Ok((frame, flags, reader))
 }
 
 #[cfg(test)]

@@ -3,14 +3,6 @@
 //! What sled does not do, this file does: it syncs (`Db::flush` calls `sync_file_range` only), keeps rows small so that
 //! nothing spills into blob files, removes half-written snapshots before they make every later open fail, and reads each row
 //! ten times so that sled's cache lets go of it (its shards evict only after 64 accesses). The only file that names sled.
-//!
-//! ```text
-//! <directory>/format          "edgespool-queue 1": this directory is ours
-//! <directory>/lock            locked while an agent has it
-//! <directory>/tail            two slots: how far the log goes, to notice a lost tail
-//! <directory>/g-<first row>/  a sled database: one generation
-//! <directory>/tmp-… del-…     half-made and half-removed ones
-//! ```
 
 use std::fs::{self, File};
 use std::io;
@@ -18,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::names::{self, FORMAT, Kind};
+use super::opening::Opening;
 use super::store::{Generation, Store, StoreError, Tail};
 use super::tail_file::TailFile;
 use super::types::RowNo;
 use crate::planted::{self, Bug};
 use crate::{panics, sys};
 
-const FORMAT: &str = "edgespool-queue 1\n";
 /// Small: the queue reads each row once. sled splits it over 256 shards.
 const CACHE: u64 = 1024 * 1024;
 /// Never smaller: sled spills pages above a quarter of this into blob files that it never syncs.
@@ -39,6 +32,7 @@ const LOCK_PATIENCE: u32 = 100;
 pub struct SledStore {
     directory: PathBuf,
     tail: Mutex<TailFile>,
+    opening: Mutex<Opening>,
     /// Held, never read: the lock ends with it.
     _lock: File,
 }
@@ -68,9 +62,12 @@ impl SledStore {
         claim(directory)?;
         let path = directory.join("tail");
         let tail = TailFile::open(&path).map_err(failed("open", &path))?;
+        let path = directory.join("opening");
+        let opening = Opening::open(&path).map_err(failed("open", &path))?;
         Ok(Self {
             directory: directory.to_owned(),
             tail: Mutex::new(tail),
+            opening: Mutex::new(opening),
             _lock: lock,
         })
     }
@@ -147,11 +144,13 @@ impl Store for SledStore {
     fn list(&self) -> Result<Vec<RowNo>, StoreError> {
         let mut firsts = Vec::new();
         for name in self.entries()? {
-            if name.starts_with("tmp-") || name.starts_with("del-") {
-                let path = self.directory.join(name);
-                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
-            } else if let Some(first) = name.strip_prefix("g-").and_then(|digits| digits.parse().ok()) {
-                firsts.push(first);
+            match names::kind(&name) {
+                Kind::Leftover => {
+                    let path = self.directory.join(name);
+                    fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
+                }
+                Kind::Generation(name) => firsts.push(name.first),
+                Kind::Aside | Kind::Own | Kind::Foreign => {}
             }
         }
         firsts.sort_unstable();
@@ -201,6 +200,13 @@ impl Store for SledStore {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner).read()
     }
 
+    fn begin(&self) -> u64 {
+        self.opening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .begin()
+    }
+
     fn note_tail(&self, tail: Tail) {
         self.tail
             .lock()
@@ -247,6 +253,11 @@ impl SledGeneration {
             generation: self.first,
             what: what.to_string(),
         }
+    }
+
+    fn number(&self, key: &[u8]) -> Result<RowNo, StoreError> {
+        let number = key.try_into().map(RowNo::from_be_bytes);
+        number.map_err(|_| self.damaged("a foreign key"))
     }
 
     fn failed(&self, error: sled::Error) -> StoreError {
@@ -343,12 +354,13 @@ impl Generation for SledGeneration {
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {
         let last = self.db()?.last().map_err(|error| self.failed(error))?;
-        let row = |key: &[u8]| {
-            key.try_into()
-                .map(RowNo::from_be_bytes)
-                .map_err(|_| self.damaged("a foreign key"))
-        };
-        last.map(|(key, _)| row(&key)).transpose()
+        last.map(|(key, _)| self.number(&key)).transpose()
+    }
+
+    fn at_or_after(&self, row: RowNo) -> Result<Option<RowNo>, StoreError> {
+        let found = self.db()?.range(row.to_be_bytes()..).next().transpose();
+        let found = found.map_err(|error| self.failed(error))?;
+        found.map(|(key, _)| self.number(&key)).transpose()
     }
 }
 

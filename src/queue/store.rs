@@ -86,6 +86,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What was written by [`Store::note_tail`] last, as far as it survived.
     fn tail(&self) -> Option<Tail>;
 
+    /// Counts this opening of the queue, durably where that can be: the numbers rise, and none comes twice.
+    fn begin(&self) -> u64;
+
     /// Writes down how far the log goes. Not synced, and not an error when it fails: it only helps to notice damage.
     fn note_tail(&self, tail: Tail);
 }
@@ -116,4 +119,10 @@ pub trait Generation: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the medium refuses.
     fn last(&self) -> Result<Option<RowNo>, StoreError>;
+
+    /// The lowest row it holds that is not before this one.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn at_or_after(&self, row: RowNo) -> Result<Option<RowNo>, StoreError>;
 }

@@ -14,6 +14,15 @@ pub type RowNo = u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutputNo(pub u16);
 
+/// One opening of a queue: what it writes is told from what an earlier one left half written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Session {
+    /// Counted from 1 in the life of a queue directory; never used twice.
+    pub number: u64,
+    /// The first row that it wrote.
+    pub began: RowNo,
+}
+
 /// One row as it was stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -21,6 +30,8 @@ pub struct Row {
     pub number: RowNo,
     /// The epoch of its readings.
     pub epoch: Epoch,
+    /// The opening of the queue that wrote it.
+    pub session: Session,
     /// The wall time of its commit, nanoseconds since 1970 in whole milliseconds.
     pub committed: i64,
     /// True when that time was synchronized.

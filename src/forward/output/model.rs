@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::queue::fold::State as Fold;
 use crate::queue::mailbox::Mailbox;
-use crate::queue::types::{Column, Marks, MonoColumn, Run};
+use crate::queue::types::{Column, Marks, MonoColumn, Run, Session};
 use crate::reading::{Measurement, Quality, SensorId, TimeQuality, ValueKind};
 
 mod checks;
@@ -181,6 +181,7 @@ impl World {
         let row = Row {
             number,
             epoch: self.fold.epoch(),
+            session: Session::default(),
             committed: 0,
             synchronized: true,
             boot: 1,

@@ -10,6 +10,7 @@ use crate::queue::types::*;
 use crate::reading::*;
 
 const HEADER: Header = Header {
+    session: Session { number: 3, began: 30 },
     epoch: Epoch(0x001f_2e3d_4c5b),
     boot: 2,
     committed: 1_750_000_000_123_000_000,
@@ -128,6 +129,7 @@ fn entries_and_runs_come_back() {
         (rows[0].number, rows[0].epoch, rows[0].boot),
         (41, HEADER.epoch, 2)
     );
+    assert_eq!(rows[0].session, HEADER.session);
     assert_eq!(
         (rows[0].committed, rows[0].synchronized),
         (HEADER.committed, true)
@@ -201,6 +203,29 @@ fn a_small_last_row_goes_along_with_the_one_before() {
     ] {
         check(sensors, readings, expect);
     }
+}
+
+#[test]
+fn a_commit_says_where_it_begins_and_ends() {
+    let mut packer = Packer::new(HEADER, 41);
+    let values: Vec<f64> = (0..900).map(|i| f64::from(i) * 0.37).collect();
+    packer.run(&run(1, 1, &values));
+    let rows = packer.finish();
+    assert!(rows.len() > 2, "a commit of several rows");
+    let frames: Vec<_> = rows.iter().map(|(_, bytes)| frame(bytes).unwrap()).collect();
+    assert!(
+        frames
+            .iter()
+            .all(|frame| frame.commit == 41 && frame.session == HEADER.session)
+    );
+    let last: Vec<_> = frames
+        .iter()
+        .filter(|frame| frame.is_last)
+        .map(|frame| frame.number)
+        .collect();
+    assert_eq!(last, [rows.last().unwrap().0]);
+    assert_eq!(length(&rows[0].1[..8]), Some(rows[0].1.len()));
+    assert_eq!(length(&rows[0].1[1..]), None);
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Translator {
         let known = self.by_id.get(id.as_str()).copied();
         let mut kinds = match known.and_then(|at| self.sensors.get(at)) {
             Some(sensor) if sensor.rule != rule_at => {
-                context.refuse(Reason::Invalid, 1);
+                context.refuse(None, Reason::Invalid, 1);
                 let why = format!("{id} comes from two filters, with other values from each");
                 context.health().mishap("sensors", why);
                 return None;
@@ -198,7 +198,7 @@ impl Translator {
         match context.register(&id, &quantities) {
             Ok(number) => Some(self.remember(topic, &id, rule_at, number, kinds)),
             Err(refused) => {
-                context.refuse(refused.reason(), 1);
+                context.refuse(None, refused.reason(), 1);
                 context.health().mishap("sensors", refused.to_string());
                 None
             }

@@ -256,6 +256,6 @@ fn sensors_are_bounded_and_one_comes_from_one_filter() {
     assert!(desk.live("p/b", "1").is_some());
     assert_eq!(desk.live("p/c", "1"), None, "more sensors than are allowed");
     assert_eq!(desk.live("p/\u{7}", "1"), None, "no name");
-    let refused = desk.shown().counters.refused;
-    assert_eq!((refused.invalid, refused.max_sensors), (2, 1));
+    let refused = desk.context.offers().all().refused;
+    assert_eq!(refused, [0, 0, 2, 1]);
 }

@@ -1,0 +1,183 @@
+//! A queue directory to be looked at: a stopped queue or a copy of one, of which no byte changes.
+//!
+//! Owns which generations there are and where each ends. Every write is refused. Generations are read raw, without the
+//! store that wrote them, which would write when it opens them. Must not know what stands in a row.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::names::{self, Kind, Name};
+use super::raw::RawGeneration;
+use super::store::{Generation, Store, StoreError, Tail};
+use super::tail_file::TailFile;
+use super::types::RowNo;
+
+/// A directory that is only looked at.
+#[derive(Debug)]
+pub struct RawStore {
+    directory: PathBuf,
+    /// Held, never read: no agent can begin to write while it is.
+    _lock: Option<File>,
+}
+
+fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
+    move |source| StoreError::Io {
+        doing,
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+impl RawStore {
+    /// Opens a queue directory to look at it.
+    ///
+    /// # Errors
+    /// When it is not there, not a queue, of a newer format, or in use by an agent.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join("format");
+        let refused = |what: String, hint: &str| StoreError::Refused {
+            what,
+            hint: hint.to_owned(),
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) if text == names::FORMAT => {}
+            Ok(text) => {
+                let what = format!("{} has the format {text:?}", directory.display());
+                return Err(refused(what, "use the version that wrote it, or a newer one"));
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && directory.try_exists().unwrap_or(false) =>
+            {
+                let what = format!(
+                    "{} is not a queue: it has no file \"format\"",
+                    directory.display()
+                );
+                return Err(refused(what, "name the directory that queue.directory names"));
+            }
+            Err(error) => return Err(failed("read", &path)(error)),
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            _lock: lock(directory)?,
+        })
+    }
+
+    /// The generations in their latest revision, ascending.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn names(&self) -> Result<Vec<Name>, StoreError> {
+        let mut found = Vec::new();
+        for name in self.entries()? {
+            if let Kind::Generation(name) = names::kind(&name) {
+                found.push(name);
+            }
+        }
+        found.sort_unstable();
+        // Of one first row, the highest revision counts.
+        let mut latest: Vec<Name> = Vec::new();
+        for name in found {
+            latest.pop_if(|last| last.first == name.first);
+            latest.push(name);
+        }
+        Ok(latest)
+    }
+
+    /// The directories of generations that were set aside.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn set_aside(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let names = self.entries()?.into_iter();
+        let aside = names.filter(|name| names::kind(name) == Kind::Aside);
+        Ok(aside.map(|name| self.directory.join(name)).collect())
+    }
+
+    /// A generation's rows.
+    ///
+    /// # Errors
+    /// As [`RawGeneration::scan`], or when there is no such generation.
+    pub fn scan(&self, first: RowNo) -> Result<RawGeneration, StoreError> {
+        let names = self.names()?;
+        let missing = || StoreError::Damaged {
+            generation: first,
+            what: "it is not there".into(),
+        };
+        let index = names
+            .iter()
+            .position(|name| name.first == first)
+            .ok_or_else(missing)?;
+        let name = names.get(index).ok_or_else(missing)?;
+        let end = names.get(index + 1).map_or(RowNo::MAX, |next| next.first);
+        RawGeneration::scan(&self.directory.join(name.to_string()), first..end)
+    }
+
+    fn entries(&self) -> Result<Vec<String>, StoreError> {
+        let read = fs::read_dir(&self.directory).map_err(failed("list", &self.directory))?;
+        read.map(|entry| {
+            let entry = entry.map_err(failed("list", &self.directory))?;
+            Ok(entry.file_name().to_string_lossy().into_owned())
+        })
+        .collect()
+    }
+
+    fn refused(&self, doing: &'static str) -> StoreError {
+        failed(doing, &self.directory)(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+/// A copy may have no lock file; then nobody can be using it under that name.
+fn lock(directory: &Path) -> Result<Option<File>, StoreError> {
+    let path = directory.join("lock");
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", &path)(error)),
+    };
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse {
+            directory: directory.display().to_string(),
+        }),
+        // Some file systems know no locks; looking needs none.
+        Err(_) => Ok(None),
+    }
+}
+
+impl Store for RawStore {
+    fn list(&self) -> Result<Vec<RowNo>, StoreError> {
+        Ok(self.names()?.into_iter().map(|name| name.first).collect())
+    }
+
+    fn create(&self, _: &[(RowNo, Vec<u8>)]) -> Result<Arc<dyn Generation>, StoreError> {
+        Err(self.refused("make a generation in"))
+    }
+
+    fn open(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        Ok(Arc::new(self.scan(first)?))
+    }
+
+    fn remove(&self, _: RowNo) -> Result<(), StoreError> {
+        Err(self.refused("remove a generation from"))
+    }
+
+    fn bytes(&self, first: RowNo) -> u64 {
+        let names = self.names().unwrap_or_default();
+        let name = names.iter().find(|name| name.first == first);
+        let path = name.map(|name| self.directory.join(name.to_string()).join("db"));
+        path.and_then(|path| fs::metadata(path).ok())
+            .map_or(0, |metadata| metadata.len())
+    }
+
+    fn tail(&self) -> Option<Tail> {
+        TailFile::look(&self.directory.join("tail"))
+    }
+
+    fn note_tail(&self, _: Tail) {}
+
+    fn begin(&self) -> u64 {
+        0
+    }
+}
