@@ -60,6 +60,10 @@ prove-cuts *arguments='--count 1000':
     cargo test --release --features planted-bugs --test powercut -- controls --count 40
     cargo test --release --features planted-bugs --test powercut -- cuts {{arguments}}
 
+# Two thousand flipped bits, spread over the kinds of bytes in the queue's files.
+prove-flips *arguments='--count 2000':
+    cargo test --release --features planted-bugs --test powercut -- flips {{arguments}}
+
 # The whole agent with ten million readings pending, drained into a real Kafka, with one lane parked: resident memory.
 prove-backlog *arguments:
     cargo build --release

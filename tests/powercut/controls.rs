@@ -5,6 +5,7 @@
 use edgespool::planted::Bug;
 
 use crate::cutting::{Series, Tally, cut};
+use crate::flips::truncations as truncations_of;
 use crate::recording::Workload;
 use crate::{Outcome, planting, say};
 
@@ -28,6 +29,28 @@ pub fn cuts(count: usize) -> Outcome {
     let long = run(Bug::LongRows, Workload::long)?;
     found(&unsynced, count.div_ceil(2) as u64)?;
     found(&long, 1)
+}
+
+/// A file that is cut short is noticed, and with the outside count switched off it is not.
+pub fn truncations(count: u64) -> Outcome {
+    let (noticed, silent) = truncations_of(count, None)?;
+    say(&format!(
+        "powercut: {noticed} of {count} shortened files were noticed, {silent} went on in silence"
+    ));
+    if noticed < count || silent > 0 {
+        return Err("a file that is cut short was not noticed".into());
+    }
+    let (noticed, silent) = truncations_of(count, Some(Bug::NoOutsideCount))?;
+    say(&format!(
+        "powercut: without the outside count, {silent} of {count} went on in silence ({noticed} were noticed)"
+    ));
+    if silent == 0 {
+        return Err(
+            "without the outside count, shortened files are noticed all the same: the control shows nothing"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 fn found(tally: &Tally, least: u64) -> Outcome {

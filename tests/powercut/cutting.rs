@@ -132,7 +132,7 @@ fn cut_one(recording: &Recording, series: Series, place: &Path, tally: &mut Tall
     for cut in draw(&recording.events, series.cuts, series.aim, &mut random) {
         let (bytes, mut plan) = replay.cut(cut, &mut random);
         // Whether all is released before writing on changes from cut to cut.
-        plan.release = cut.at % 2 == 0;
+        plan.release = cut.at.is_multiple_of(2);
         fs::write(&image, bytes)?;
         let mount = Mounted::new(&image, &mounted)?;
         let report = verified(&mounted.join("queue"), &plan, place)?;

@@ -5,6 +5,7 @@
 //! ```text
 //! cuts [--count N] [--seed N]     power cuts; a fault is told with the seed that shows it
 //! ci                              a hundred cuts, and the controls
+//! flips [--count N] [--seed N]    flipped bits, spread over the kinds of bytes; needs no root
 //! controls [--count N]            the same with bugs planted: ends with an error when they are not found
 //! ```
 //!
@@ -20,11 +21,14 @@
 
 mod book;
 mod child;
+mod classes;
 mod controls;
 mod cuts;
 mod cutting;
 mod device;
 mod disk;
+mod drain;
+mod flips;
 mod log;
 mod means;
 mod plan;
@@ -33,6 +37,7 @@ mod queue;
 mod random;
 mod readings;
 mod recording;
+mod salvage;
 mod verify;
 
 use std::path::Path;
@@ -57,9 +62,11 @@ fn main() -> ExitCode {
             child::run(Path::new(directory), Path::new(plan), Path::new(report))
         }
         ["ci"] => with_means(|| {
-            controls::cuts(20)?;
+            controls_command()?;
             cuts_command()
         }),
+        ["truncations", ..] => number("--count", 20).and_then(controls::truncations),
+        ["flips", ..] => flips_command(),
         ["cuts", ..] => with_means(cuts_command),
         ["controls", ..] => with_means(controls_command),
         _ => {
@@ -104,8 +111,27 @@ fn number(name: &str, default: u64) -> Result<u64, Failure> {
     }
 }
 
+fn flips_command() -> Outcome {
+    let (count, seed) = (usize::try_from(number("--count", 100)?)?, number("--seed", 1)?);
+    let figures = flips::flips(count, seed)?;
+    figures.print();
+    let (faulty, miscounted) = figures.bad();
+    say(&format!(
+        "powercut: {count} flipped bits, {faulty} faulty, {miscounted} miscounted"
+    ));
+    if faulty + miscounted > 0 {
+        return Err(format!(
+            "{faulty} of {count} flipped bits broke a promise, {miscounted} were miscounted"
+        )
+        .into());
+    }
+    Ok(())
+}
+
 fn controls_command() -> Outcome {
-    controls::cuts(usize::try_from(number("--count", 20)?)?)
+    let count = number("--count", 20)?;
+    controls::cuts(usize::try_from(count)?)?;
+    controls::truncations(count)
 }
 
 fn cuts_command() -> Outcome {

@@ -45,6 +45,10 @@ pub struct Report {
     pub lost: u64,
     /// Of those, the ones that the queue's ledger counts as dropped.
     pub counted: u64,
+    /// What the ledger does not say as it is, in words.
+    pub miscounted: Vec<String>,
+    /// True when the process that opened it died or hung.
+    pub died: bool,
     /// Commits without a receipt that are there all the same.
     pub beyond: u64,
 }

@@ -21,10 +21,10 @@ use crate::readings::{self, SENSORS};
 /// Faults that are told one by one; the rest are counted.
 const TOLD: usize = 12;
 /// The boot of whoever looks at what is left.
-const BOOT: u64 = 1_000_000;
+pub const BOOT: u64 = 1_000_000;
 /// Commits that are written on, and the readings of each.
-const ON: u64 = 6;
-const ON_READINGS: u64 = 120;
+pub const ON: u64 = 6;
+pub const ON_READINGS: u64 = 120;
 
 /// Verifies a queue's directory.
 pub fn verify(directory: &Path, plan: &Plan) -> Report {
@@ -70,7 +70,7 @@ impl Check<'_> {
         if release {
             Self::release(&queue, &seen, end)?;
         }
-        self.write_on(&mut queue)?;
+        write_on(&mut queue, self.plan, &mut self.book)?;
         drop(queue);
         let queue = open(BOOT).map_err(|error| format!("it does not open again: {error}"))?;
         let quiet = queue.findings.iter().all(ordinary);
@@ -87,7 +87,7 @@ impl Check<'_> {
 
     fn findings(&mut self, queue: &Queue) {
         let made = |finding: &Finding| matches!(finding, Finding::Created { .. });
-        if queue.findings.iter().any(made) && self.plan.receipted > 0 && !self.plan.damaged {
+        if queue.findings.iter().any(made) && self.plan.receipted > 0 {
             self.fault("a new queue was made in the place of the old one".into());
         }
         let worth: Vec<String> = queue
@@ -96,7 +96,7 @@ impl Check<'_> {
             .filter(|finding| !ordinary(finding))
             .map(|finding| format!("{finding:?}"))
             .collect();
-        if !worth.is_empty() && !self.plan.damaged {
+        if !worth.is_empty() {
             self.fault(format!("nothing is damaged, but it says {}", worth.join(", ")));
         }
         self.report.findings = worth;
@@ -107,12 +107,7 @@ impl Check<'_> {
         let sensors = queue.observer.sensors();
         let count = |sensor: usize| sensors.get(sensor).map_or(0, |sensor| sensor.next - 1);
         let kept: Vec<u64> = (0..SENSORS as usize).map(count).collect();
-        let handed = self.plan.after.get(self.plan.handed).cloned().unwrap_or_default();
-        let bound = if self.plan.damaged { handed } else { kept.clone() };
-        self.book.add(Life::first(self.plan.epoch, bound));
-        if self.plan.damaged {
-            return;
-        }
+        self.book.add(Life::first(self.plan.epoch, kept.clone()));
         let possible = self.plan.receipted..=self.plan.handed;
         let commits = possible
             .clone()
@@ -152,12 +147,7 @@ impl Check<'_> {
                     }
                 }
                 Step::Damaged { from, through, why } => {
-                    let words = format!("{when}, rows {from} to {through} cannot be read: {why}");
-                    if self.plan.damaged {
-                        self.report.findings.push(words);
-                    } else {
-                        self.fault(words);
-                    }
+                    self.fault(format!("{when}, rows {from} to {through} cannot be read: {why}"));
                 }
             }
         }
@@ -212,13 +202,13 @@ impl Check<'_> {
             let mark = mark.map_or(0, |(_, _, through)| *through);
             let allowed = self.plan.released.get(number as usize).copied().unwrap_or(0);
             let lost = seen.missing(self.plan.epoch, number, mark.min(allowed) + 1, stored);
-            if mark > allowed && !self.plan.damaged {
+            if mark > allowed {
                 self.fault(format!(
                     "sensor {number}: released through {mark}, but only {allowed} was"
                 ));
             }
             self.report.lost += lost;
-            if lost > 0 && !self.plan.damaged {
+            if lost > 0 {
                 self.fault(format!(
                     "sensor {number}: {lost} of {stored} readings with a receipt are lost"
                 ));
@@ -253,55 +243,6 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Commits as a restarted agent would: the same sensors, other readings.
-    fn write_on(&mut self, queue: &mut Queue) -> Result<(), Failure> {
-        let definitions = readings::definitions()?;
-        let known = queue.sensors.len();
-        for commit in 0..ON {
-            let per_sensor = ON_READINGS / u64::from(SENSORS);
-            let from = commit * per_sensor + 1;
-            let readings = (0..per_sensor)
-                .flat_map(|n| (0..SENSORS).map(move |sensor| (sensor, from + n)))
-                .map(|(sensor, n)| readings::reading(self.plan.seed, 1, sensor, n))
-                .collect();
-            let definitions = if commit == 0 {
-                definitions.get(known..).unwrap_or_default().to_vec()
-            } else {
-                vec![]
-            };
-            let commit = Commit {
-                definitions,
-                readings,
-                ..Commit::default()
-            };
-            let done = queue
-                .appender
-                .commit(commit, readings::moment(1_000_000 + from))
-                .map_err(told)?;
-            if done.accepted != ON_READINGS {
-                self.fault(format!(
-                    "writing on, {} of {ON_READINGS} were accepted",
-                    done.accepted
-                ));
-            }
-        }
-        let count = ON * ON_READINGS / u64::from(SENSORS);
-        let epoch = queue.observer.figures().epoch.ok_or("no epoch")?;
-        let sensors = queue.observer.sensors();
-        let first = |sensor: usize| {
-            sensors
-                .get(sensor)
-                .map_or(0, |sensor| sensor.next.saturating_sub(count))
-        };
-        self.book.add(Life {
-            epoch: epoch.0,
-            life: 1,
-            first: (0..SENSORS as usize).map(first).collect(),
-            count: vec![count; SENSORS as usize],
-        });
-        Ok(())
-    }
-
     fn written_on(&mut self, seen: &Seen) {
         let Some(life) = self.book.last().cloned() else {
             return;
@@ -329,7 +270,53 @@ impl Check<'_> {
     }
 }
 
+/// Commits as a restarted agent would: the same sensors, other readings.
+pub fn write_on(queue: &mut Queue, plan: &Plan, book: &mut Book) -> Result<(), Failure> {
+    let definitions = readings::definitions()?;
+    let known = queue.sensors.len();
+    for commit in 0..ON {
+        let per_sensor = ON_READINGS / u64::from(SENSORS);
+        let from = commit * per_sensor + 1;
+        let readings = (0..per_sensor)
+            .flat_map(|n| (0..SENSORS).map(move |sensor| (sensor, from + n)))
+            .map(|(sensor, n)| readings::reading(plan.seed, 1, sensor, n))
+            .collect();
+        let definitions = if commit == 0 {
+            definitions.get(known..).unwrap_or_default().to_vec()
+        } else {
+            vec![]
+        };
+        let commit = Commit {
+            definitions,
+            readings,
+            ..Commit::default()
+        };
+        let done = queue
+            .appender
+            .commit(commit, readings::moment(1_000_000 + from))
+            .map_err(told)?;
+        if done.accepted != ON_READINGS {
+            return Err(format!("writing on, {} of {ON_READINGS} were accepted", done.accepted).into());
+        }
+    }
+    let count = ON * ON_READINGS / u64::from(SENSORS);
+    let epoch = queue.observer.figures().epoch.ok_or("no epoch")?;
+    let sensors = queue.observer.sensors();
+    let first = |sensor: usize| {
+        sensors
+            .get(sensor)
+            .map_or(0, |sensor| sensor.next.saturating_sub(count))
+    };
+    book.add(Life {
+        epoch: epoch.0,
+        life: 1,
+        first: (0..SENSORS as usize).map(first).collect(),
+        count: vec![count; SENSORS as usize],
+    });
+    Ok(())
+}
+
 /// Not worth a word.
-fn ordinary(finding: &Finding) -> bool {
+pub fn ordinary(finding: &Finding) -> bool {
     matches!(finding, Finding::Created { .. } | Finding::Opened { .. })
 }
