@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, Clock, Mono};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::exit::{Code, Failure};
 use crate::intake::catalog::Catalog;
 use crate::intake::committer::{Committer, Tally};
 use crate::intake::inbox::Inbox;
 use crate::queue::appender::{Appender, Commit};
 use crate::queue::fold::Ledger;
-use crate::queue::open::{Finding, GENERATION_BYTES, Queue, Settings, draw_epoch, open};
+use crate::queue::open::{Finding, Queue, Settings, draw_epoch, open};
+use crate::queue::retention::{Limits, WhenFull};
 use crate::queue::sled_store::SledStore;
 use crate::queue::spool::Observer;
 use crate::queue::store::StoreError;
@@ -203,8 +204,10 @@ fn open_queue(config: &Config, clock: &Clock) -> Result<Queue, Failure> {
         |error: StoreError| store_failure(format!("open the queue in {}", directory.display()), error);
     let store = SledStore::open(directory).map_err(failed)?;
     let fresh_epoch = draw_epoch().map_err(|error| Failure::new("draw a random number", error, Code::Io))?;
+    let limits = limits(config);
     let settings = Settings {
-        generation_bytes: GENERATION_BYTES,
+        generation_bytes: limits.generation_bytes(),
+        limits,
         outputs: 1,
         boot: clock::boot_id(),
         fresh_epoch,
@@ -212,10 +215,27 @@ fn open_queue(config: &Config, clock: &Clock) -> Result<Queue, Failure> {
     open(Arc::new(store), &settings, clock.stamp()).map_err(failed)
 }
 
+fn limits(config: &Config) -> Limits {
+    let queue = &config.queue;
+    Limits {
+        max_size: queue.max_size,
+        max_age: queue.max_age,
+        min_free: queue.min_free,
+        when_full: match queue.when_full {
+            config::WhenFull::DropOldest => WhenFull::DropOldest,
+            config::WhenFull::RefuseNew => WhenFull::RefuseNew,
+        },
+    }
+}
+
 /// A store's error as a failure of the command.
 fn store_failure(doing: String, error: StoreError) -> Failure {
     let (code, hint) = match &error {
         StoreError::Io { source, .. } => (crate::exit::code_of(source), None),
+        StoreError::Full { .. } => {
+            let hint = "make room on that file system, or lower queue.min-free";
+            (Code::Io, Some(hint.to_owned()))
+        }
         StoreError::InUse { .. } => {
             let hint = "stop that one, or give this one a directory of its own (queue.directory)";
             (Code::Unavailable, Some(hint.to_owned()))

@@ -20,6 +20,7 @@ pub use load::{LoadError, load};
 pub use model::{
     Acks, Chip, ChipDriver, Clock, Compression, Config, Delivery, Device, Format, Forward, I2c, I2cSensor,
     Kafka, Mqtt, MqttTopic, Pairs, Queue, Sensor, SerialFrames, SerialText, Simulated, Source, Span, Status,
+    WhenFull,
 };
 pub use problem::{MAX_SHOWN, Problem, Problems};
 

@@ -8,6 +8,7 @@ use edgespool::clock::BootId;
 use edgespool::queue::cursor::{Cursor, Step};
 use edgespool::queue::mailbox::Progress;
 use edgespool::queue::open::{GENERATION_BYTES, Queue, Settings, open};
+use edgespool::queue::retention::Limits;
 use edgespool::queue::sled_store::SledStore;
 use edgespool::queue::spool::Spool;
 use edgespool::queue::store::{Store, StoreError};
@@ -37,6 +38,7 @@ pub fn on_disk(directory: &Path) -> Result<Queue, StoreError> {
 pub fn sized(store: Arc<dyn Store>, generation_bytes: u64) -> Result<Queue, StoreError> {
     let settings = Settings {
         generation_bytes,
+        limits: Limits::default(),
         outputs: 1,
         boot: BootId([1; 16]),
         fresh_epoch: EPOCH,
@@ -93,7 +95,7 @@ impl Reader {
     pub fn step(&mut self) -> bool {
         match self.cursor.step() {
             None => return false,
-            Some(Step::Damaged { .. }) => self.damaged += 1,
+            Some(Step::Damaged { .. } | Step::GivenUp { .. }) => self.damaged += 1,
             Some(Step::Row(row)) => {
                 for run in row.runs {
                     self.readings += run.len() as u64;

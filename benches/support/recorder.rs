@@ -37,10 +37,6 @@ impl Store for Recorder {
         Ok(())
     }
 
-    fn bytes(&self, _: RowNo) -> u64 {
-        0
-    }
-
     fn tail(&self) -> Option<Tail> {
         None
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use edgespool::clock::{self, Mono};
 use edgespool::queue::sled_store::SledStore;
-use edgespool::queue::store::{Generation, Store, StoreError, Tail};
+use edgespool::queue::store::{Generation, Space, Store, StoreError, Tail};
 use edgespool::queue::types::RowNo;
 
 /// Milliseconds that each call took.
@@ -74,8 +74,24 @@ impl Store for Watched {
         removed
     }
 
-    fn bytes(&self, first: RowNo) -> u64 {
-        self.store.bytes(first)
+    fn space(&self) -> Space {
+        self.store.space()
+    }
+
+    fn prepare(&self, reserve: u64) {
+        self.store.prepare(reserve);
+    }
+
+    fn is_preparing(&self) -> bool {
+        self.store.is_preparing()
+    }
+
+    fn prepared(&self) -> Option<u64> {
+        self.store.prepared()
+    }
+
+    fn unprepare(&self) -> Result<(), StoreError> {
+        self.store.unprepare()
     }
 
     fn tail(&self) -> Option<Tail> {

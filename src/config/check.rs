@@ -12,6 +12,7 @@ mod mqtt;
 mod names;
 mod paths;
 mod pattern;
+mod queue;
 mod sensors;
 mod serial;
 mod sources;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use super::Env;
 use super::file::Section;
-use super::model::{Clock, Config, Device, Forward, Kafka, Queue, Span, Status};
+use super::model::{Clock, Config, Device, Forward, Kafka, Span, Status};
 use super::problem::{Report, quoted};
 use super::value;
 
@@ -39,7 +40,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Optio
     }
     let device = device(file.section("device"), env, report);
     let kafka = kafka::check(file, env, report);
-    let queue = queue(file.section("queue"), env, report);
+    let queue = queue::check(file.section("queue"), env, report);
     let span = span(file.section("span"), None, report);
     let forward = forward(file.section("forward"), report);
     let clock = clock(file.section("clock"), report);
@@ -114,31 +115,6 @@ fn device(section: Option<&Section>, env: &Env, report: &mut Report<'_>) -> Devi
     Device {
         id: env.host_name.clone(),
         tags,
-    }
-}
-
-fn queue(section: Option<&Section>, env: &Env, report: &mut Report<'_>) -> Queue {
-    let allow_volatile = section
-        .and_then(|queue| queue.boolean("allow-volatile"))
-        .is_some_and(|found| *found.value);
-    let kept = section.and_then(|queue| queue.duration("keep-delivered"));
-    if let Some(found) = kept.filter(|found| !found.value.is_zero()) {
-        let problem = "not yet in this version: keeping what is delivered";
-        report
-            .error(found.at, "queue.keep-delivered", problem)
-            .hint("\"0s\"");
-    }
-    Queue {
-        directory: paths::queue_directory(section, allow_volatile, env, report),
-        commit_interval: bounds::duration(
-            section,
-            "commit-interval",
-            SECOND,
-            &bounds::COMMIT_INTERVAL,
-            report,
-        ),
-        max_sensors: bounds::integer(section, "max-sensors", 4096, &bounds::MAX_SENSORS, report),
-        allow_volatile,
     }
 }
 

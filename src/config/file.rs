@@ -61,6 +61,7 @@ enum Value {
     Integer(i64),
     Boolean(bool),
     Duration(Duration),
+    Size(u64),
     Pairs(Vec<Pair>),
     Section(Section),
     Sections(Vec<Section>),
@@ -111,6 +112,8 @@ impl Section {
         boolean: Boolean -> bool;
         /// A duration.
         duration: Duration -> Duration;
+        /// A size in bytes.
+        size: Size -> u64;
         /// A table with names of the user's own.
         pairs: Pairs -> Vec<Pair>;
     }

@@ -173,10 +173,29 @@ pub struct Queue {
     pub directory: PathBuf,
     /// The most that a power cut may cost.
     pub commit_interval: Duration,
+    /// The most that the directory may hold, in bytes.
+    pub max_size: u64,
+    /// How old undelivered readings may become.
+    pub max_age: Duration,
+    /// Bytes that are left free on the file system for everybody else.
+    pub min_free: u64,
+    /// What happens when one of these is reached.
+    pub when_full: WhenFull,
     /// How many sensors may ever be stored.
     pub max_sensors: u32,
     /// Whether the directory may be where a power cut takes everything.
     pub allow_volatile: bool,
+    /// What has to be mounted before a new queue may be made.
+    pub require_mount: Option<PathBuf>,
+}
+
+/// What happens when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The oldest readings make room for new ones.
+    DropOldest,
+    /// New readings are refused until there is room.
+    RefuseNew,
 }
 
 /// `[span]`: how one sensor's readings are cut into batches.

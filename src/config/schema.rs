@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Boolean,
     /// `"250ms"`
     Duration,
+    /// `"512MiB"`
+    Size,
     /// A value whose form is settled when it comes: only for keys of later versions and in their tables.
     Announced,
     /// One of these texts.

@@ -39,6 +39,16 @@ pub(super) fn duration_text(duration: Duration) -> String {
         .replace("day", "d")
 }
 
+/// The shortest way to write a size that is a whole number of a unit: `512MiB`.
+pub(super) fn size_text(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = |(shift, _): &(u32, &str)| bytes > 0 && bytes.trailing_zeros() >= *shift;
+    match units.into_iter().find(whole) {
+        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
+        None => format!("{bytes}B"),
+    }
+}
+
 /// Reads `"64KiB"`, `"512 MiB"`, `"1.5GB"`, in bytes.
 pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     let wrong = |hint: String| Wrong {
@@ -94,6 +104,19 @@ mod tests {
     fn durations_are_written_as_people_write_them() {
         for (seconds, text) in [(90, "1m 30s"), (86_400, "1d"), (7 * 86_400, "7d"), (3600, "1h")] {
             assert_eq!(duration_text(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_as_people_write_them() {
+        for (bytes, text) in [
+            (512 << 20, "512MiB"),
+            (3 << 29, "1536MiB"),
+            (1 << 40, "1TiB"),
+            (0, "0B"),
+            (1025, "1025B"),
+        ] {
+            assert_eq!(size_text(bytes), text);
         }
     }
 

@@ -69,6 +69,10 @@ impl Core for OutputCore {
         }
     }
 
+    fn given_up(&mut self, now: &OutputStart) {
+        self.output.given_up(now);
+    }
+
     fn step(
         &mut self,
         reader: Reader,
@@ -87,7 +91,7 @@ impl Core for OutputCore {
                 self.output.row(side, row, |sensor| definitions.of(sensor), now);
                 self.moved(side, next);
             }
-            Some(Step::Damaged { through, .. }) => {
+            Some(Step::Damaged { through, .. } | Step::GivenUp { through, .. }) => {
                 self.output.damaged(side, through);
                 self.moved(side, through + 1);
             }

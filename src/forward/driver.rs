@@ -77,6 +77,8 @@ pub trait Core: Send + 'static {
     /// Whose next row is wanted; `None` while the budget is full or nobody needs any. The main cursor's is not to be had
     /// while it stands at the durable tail. This is where a full budget makes room.
     fn wants(&mut self, main_at_tail: bool, actions: &mut Vec<Action>) -> Option<Reader>;
+    /// The queue gave up readings; these watermarks hold now.
+    fn given_up(&mut self, now: &OutputStart);
     /// A step of a cursor that was wanted; `None` when it stands at the durable tail.
     fn step(
         &mut self,
@@ -424,6 +426,8 @@ impl<C: Core> Driver<C> {
     fn read(&mut self, now: Mono) -> bool {
         if self.tail_moved.swap(false, Ordering::AcqRel) {
             self.at_tail = false;
+            self.main.let_go();
+            self.catch_up.iter_mut().for_each(Cursor::let_go);
         }
         for _ in 0..ROWS {
             let wanted = self.core.wants(self.at_tail, &mut self.actions);
@@ -444,6 +448,9 @@ impl<C: Core> Driver<C> {
                     why,
                     "rows of the queue cannot be read; their readings are given up"
                 );
+            }
+            if let Some(Step::GivenUp { .. }) = &step {
+                self.core.given_up(&self.spool.start());
             }
             let definitions = Definitions(cursor);
             self.core.step(reader, step, &definitions, now, &mut self.actions);

@@ -154,6 +154,21 @@ impl Lane {
         self.next = Some((epoch, run.last() + 1));
     }
 
+    /// The queue gave up readings up to that one, or they were released before: where they are missing is no gap.
+    pub fn given_up(&mut self, epoch: Epoch, through: u64, epochs: &[Epoch]) {
+        let order = |wanted: Epoch| epochs.iter().position(|epoch| *epoch == wanted);
+        let before = |known: Option<(Epoch, u64)>, number: u64| {
+            known.is_none_or(|(at, known)| (order(at), known) < (order(epoch), number))
+        };
+        if before(self.released, through) {
+            self.released = Some((epoch, through));
+        }
+        if self.next.is_some() && before(self.next, through + 1) {
+            self.close();
+            self.next = Some((epoch, through + 1));
+        }
+    }
+
     /// The index of the first reading that is neither released nor here already.
     fn start(&self, stored: &Stored<'_>, epochs: &[Epoch]) -> Option<usize> {
         let order = |wanted: Epoch| epochs.iter().position(|epoch| *epoch == wanted);

@@ -233,6 +233,17 @@ impl Output {
         self.moved(side, through + 1);
     }
 
+    /// The queue gave up readings: what is behind these watermarks is no gap.
+    pub fn given_up(&mut self, now: &OutputStart) {
+        self.epochs.clone_from(&now.epochs);
+        for &(sensor, epoch, through) in &now.released {
+            self.released.insert(sensor, (epoch, through));
+            if let Some(lane) = self.lanes.get_mut(&sensor) {
+                lane.given_up(epoch, through, &self.epochs);
+            }
+        }
+    }
+
     fn moved(&mut self, side: Side, next: RowNo) {
         match side {
             Side::Main => self.main = next,

@@ -167,6 +167,7 @@ mod tests {
     use crate::queue::mailbox::Progress;
     use crate::queue::memory_store::MemoryStore;
     use crate::queue::open::{Queue, Settings, open};
+    use crate::queue::retention::Limits;
     use crate::reading::{
         Epoch, Measurement, Quality, Reading, SensorDef, SensorId, Value, ValueKind, Values,
     };
@@ -174,6 +175,7 @@ mod tests {
     fn queue(store: &MemoryStore) -> Queue {
         let settings = Settings {
             generation_bytes: 1 << 20,
+            limits: Limits::default(),
             outputs: 1,
             boot: BootId::default(),
             fresh_epoch: Epoch(7),

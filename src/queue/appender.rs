@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+pub use self::room::Dropped;
+pub(super) use self::room::Room;
 use super::fold::State;
 use super::log::{Log, lock};
 use super::row::{Header, MAX_ITEM, Packer};
@@ -14,6 +16,8 @@ use super::types::{Entry, RowNo, Session};
 use crate::intake::inbox::NodePosition;
 use crate::planted::{self, Bug};
 use crate::reading::{Reading, SensorDef, SensorNo, Stamp, TimeQuality, Value};
+
+mod room;
 
 /// What one commit stores.
 #[derive(Debug, Default)]
@@ -43,7 +47,7 @@ pub struct Appender {
     log: Arc<Log>,
     newest: Arc<dyn Generation>,
     newest_first: RowNo,
-    generation_bytes: u64,
+    room: Room,
     /// Entries that recovery wants written with the next row: a new boot, a new epoch.
     pending: Vec<Entry>,
     session: Session,
@@ -57,7 +61,7 @@ impl Appender {
     pub(super) fn new(
         log: Arc<Log>,
         newest: (RowNo, Arc<dyn Generation>),
-        generation_bytes: u64,
+        room: Room,
         pending: Vec<Entry>,
         session: Session,
     ) -> Self {
@@ -72,7 +76,7 @@ impl Appender {
             log,
             newest,
             newest_first,
-            generation_bytes,
+            room,
             pending,
             session,
             widths,
@@ -90,9 +94,17 @@ impl Appender {
     /// Stores readings, and the outputs' progress that waits, with one sync. Writes nothing when there is nothing.
     ///
     /// # Errors
-    /// When the medium refuses. Then nothing is known of what was handed in: no receipt, and this handle is of no more use.
+    /// [`StoreError::Full`] when there is no room: nothing was stored, and the handle is as it was; see [`Appender::admit`].
+    /// Else nothing is known of what was handed in: no receipt, and this handle is of no more use.
     pub fn commit(&mut self, commit: Commit, now: Stamp) -> Result<Committed, StoreError> {
         let mut done = Committed::default();
+        let nothing =
+            commit.definitions.is_empty() && commit.readings.is_empty() && commit.positions.is_empty();
+        if nothing && self.pending.is_empty() && !self.has_progress() {
+            return Ok(done);
+        }
+        let (bytes, need) = self.needed(&commit);
+        let roll = self.make_room(bytes, need, now)?;
         self.define(&commit.definitions);
         for reading in commit.readings {
             if self.fits(&reading) {
@@ -111,7 +123,9 @@ impl Appender {
         if entries.is_empty() && self.runs.is_empty() {
             return Ok(done);
         }
-        done.rows = self.write(&entries, now)?;
+        done.rows = self.write(&entries, roll, now)?;
+        // What is stored is stored; what went wrong afterwards shows again at the next commit.
+        drop(self.look_ahead(now));
         Ok(done)
     }
 
@@ -148,10 +162,9 @@ impl Appender {
     }
 
     /// The state's lock is held over the sync: nobody sees readings counted that are not durable.
-    fn write(&mut self, entries: &[Entry], now: Stamp) -> Result<u64, StoreError> {
+    fn write(&mut self, entries: &[Entry], roll: bool, now: Stamp) -> Result<u64, StoreError> {
         let log = self.log.clone();
         let mut state = lock(&log.state);
-        let roll = log.store.bytes(self.newest_first) >= self.generation_bytes;
         let mut packer = Packer::new(header(&state, self.session, now), state.next_row);
         if roll {
             checkpoint(&mut packer, &state);
@@ -193,7 +206,8 @@ impl Appender {
         if !roll {
             return self.newest.append(rows);
         }
-        self.newest = self.log.store.create(rows)?;
+        let older = std::mem::replace(&mut self.newest, self.log.store.create(rows)?);
+        older.give_back()?;
         self.newest_first = rows.first().map_or(self.newest_first, |(row, _)| *row);
         self.log.adopt(self.newest_first, &self.newest);
         Ok(())

@@ -15,6 +15,13 @@ use crate::reading::{SensorDef, SensorNo};
 pub enum Step {
     /// A row. The definitions in it hold already.
     Row(Row),
+    /// Rows that the queue gave up: its limits were reached, and that is written down.
+    GivenUp {
+        /// The first of them.
+        from: RowNo,
+        /// The last of them.
+        through: RowNo,
+    },
     /// Rows that cannot be read back.
     Damaged {
         /// The first of them.
@@ -84,6 +91,18 @@ impl Cursor {
         Some(step)
     }
 
+    /// Lets go of a generation that the queue gave up: its space is free only then.
+    pub fn let_go(&mut self) {
+        let begins = self.log.begins();
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.first < begins)
+        {
+            self.current = None;
+        }
+    }
+
     fn move_to(&mut self, next: RowNo) {
         self.next = next;
         self.known = self.known.map(|known| known.max(next));
@@ -122,11 +141,7 @@ impl Cursor {
             Err(Place::Gone { next }) => {
                 let (from, through) = (self.next, next.saturating_sub(1).max(self.next));
                 self.move_to(through + 1);
-                Err(Step::Damaged {
-                    from,
-                    through,
-                    why: "the generation is gone".into(),
-                })
+                Err(Step::GivenUp { from, through })
             }
             Err(Place::Closed { end, error }) => {
                 let (from, through) = (

@@ -110,6 +110,8 @@ impl Log {
         }
         match self.store.open(first) {
             Ok(handle) => {
+                // Opening may have made room for more, which nobody will store; that it is too large is no fault.
+                drop(handle.give_back());
                 generations.open.insert(first, Arc::downgrade(&handle));
                 Ok(Opened { first, end, handle })
             }
@@ -140,11 +142,27 @@ impl Log {
         }
     }
 
-    /// The first rows of all generations, and the bytes that they take together.
-    pub(super) fn extent(&self) -> (Vec<RowNo>, u64) {
-        let firsts = lock(&self.generations).firsts.clone();
-        let bytes = firsts.iter().map(|first| self.store.bytes(*first)).sum();
-        (firsts, bytes)
+    /// The first rows of all generations.
+    pub(super) fn firsts(&self) -> Vec<RowNo> {
+        lock(&self.generations).firsts.clone()
+    }
+
+    /// The first row there is.
+    pub(super) fn begins(&self) -> RowNo {
+        lock(&self.generations).firsts.first().copied().unwrap_or(1)
+    }
+
+    /// Removes the oldest generation, if it is that one, though readers may have it open: they read on until they notice,
+    /// and only then its space is free.
+    pub(super) fn give_up(&self, oldest: RowNo) -> Result<(), StoreError> {
+        let mut generations = lock(&self.generations);
+        if generations.firsts.first() != Some(&oldest) || generations.firsts.len() < 2 {
+            return Ok(());
+        }
+        generations.open.remove(&oldest);
+        generations.firsts.remove(0);
+        drop(generations);
+        self.store.remove(oldest)
     }
 }
 

@@ -75,6 +75,12 @@ impl Mailbox {
         self.entries.is_empty() && self.heads.is_empty() && self.parks.is_empty()
     }
 
+    /// How many entries wait, about.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len() + self.heads.len() + self.parks.len()
+    }
+
     /// All that waits, as entries for a row.
     pub fn take(&mut self) -> Vec<Entry> {
         self.last.clear();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::store::{Generation, Store, StoreError, Tail};
+use super::store::{Generation, Need, Space, Store, StoreError, Tail};
 use super::types::RowNo;
 
 type Rows = BTreeMap<RowNo, Arc<[u8]>>;
@@ -74,6 +74,8 @@ struct Medium {
     unsynced: Vec<Deed>,
     syncs: u64,
     fail_at_sync: Option<u64>,
+    /// Bytes that the medium holds.
+    capacity: Option<u64>,
     watcher: Option<Arc<Watcher>>,
 }
 
@@ -132,6 +134,11 @@ impl MemoryStore {
         self.cut_power();
         let mut medium = self.medium();
         (medium.live.tail, medium.durable.tail) = (tail, tail);
+    }
+
+    /// The medium holds so many bytes, from now on; `None`: any number.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.medium().capacity = bytes;
     }
 
     /// Takes a row away in both images, as damage does.
@@ -195,6 +202,16 @@ impl MemoryStore {
 }
 
 impl Medium {
+    fn space(&self) -> Space {
+        let rows = self.live.generations.values().flat_map(BTreeMap::values);
+        let used = rows.map(|row| row.len() as u64).sum();
+        let capacity = self.capacity.unwrap_or(u64::MAX);
+        Space {
+            used,
+            free: capacity.saturating_sub(used),
+        }
+    }
+
     fn sync(&mut self) {
         for deed in std::mem::take(&mut self.unsynced) {
             self.durable.apply(deed);
@@ -246,10 +263,8 @@ impl Store for MemoryStore {
         self.write(Some(Deed::Remove(first)), Write::Removal(first))
     }
 
-    fn bytes(&self, first: RowNo) -> u64 {
-        let medium = self.medium();
-        let rows = medium.live.generations.get(&first);
-        rows.map_or(0, |rows| rows.values().map(|row| row.len() as u64).sum())
+    fn space(&self) -> Space {
+        self.medium().space()
     }
 
     fn tail(&self) -> Option<Tail> {
@@ -303,6 +318,26 @@ impl Generation for MemoryGeneration {
 
     fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.rows(|rows| rows.get(&row).map(|row| row.to_vec())))
+    }
+
+    fn size(&self) -> Result<u64, StoreError> {
+        let medium = self.store.medium();
+        let rows = medium.live.generations.get(&self.first);
+        Ok(rows.map_or(0, |rows| rows.values().map(|row| row.len() as u64).sum()))
+    }
+
+    /// Memory has no reserve: what is stored has to be free. What makes room is small, and is always taken.
+    fn lacks(&self, bytes: u64, need: Need) -> Result<u64, StoreError> {
+        let counts = need == Need::Readings && self.store.medium().capacity.is_some();
+        Ok(if counts { bytes } else { 0 })
+    }
+
+    fn extend(&self, bytes: u64) -> Result<(), StoreError> {
+        let place = || "memory".into();
+        let enough = self.store.medium().space().free >= bytes;
+        enough
+            .then_some(())
+            .ok_or_else(|| StoreError::Full { place: place() })
     }
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::appender::{Appender, first_rows};
+use super::appender::{Appender, Room, first_rows};
 use super::fold::State;
 use super::log::Log;
+use super::retention::Limits;
 use super::row::{Depth, RowError, decode};
 use super::spool::{Observer, Spool};
 use super::store::{Generation, Store, StoreError};
@@ -25,6 +26,8 @@ pub const GENERATION_BYTES: u64 = 16 * 1024 * 1024;
 pub struct Settings {
     /// The size at which a generation is followed by the next one.
     pub generation_bytes: u64,
+    /// What it may take of the disk.
+    pub limits: Limits,
     /// How many outputs there are.
     pub outputs: u16,
     /// This boot.
@@ -143,8 +146,8 @@ pub fn open(store: Arc<dyn Store>, settings: &Settings, now: Stamp) -> Result<Qu
         .map(|output| Spool::new(log.clone(), OutputNo(output)))
         .collect();
     let observer = Observer::new(log.clone());
-    let newest = (newest_first, newest);
-    let appender = Appender::new(log, newest, settings.generation_bytes, pending, session);
+    let room = Room::new(settings.generation_bytes, settings.limits);
+    let appender = Appender::new(log, (newest_first, newest), room, pending, session);
     Ok(Queue {
         appender,
         spools,

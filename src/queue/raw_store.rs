@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::names::{self, Kind, Name};
 use super::raw::RawGeneration;
-use super::store::{Generation, Store, StoreError, Tail};
+use super::store::{Generation, Space, Store, StoreError, Tail};
 use super::tail_file::TailFile;
 use super::types::RowNo;
 
@@ -163,12 +163,14 @@ impl Store for RawStore {
         Err(self.refused("remove a generation from"))
     }
 
-    fn bytes(&self, first: RowNo) -> u64 {
-        let names = self.names().unwrap_or_default();
-        let name = names.iter().find(|name| name.first == first);
-        let path = name.map(|name| self.directory.join(name.to_string()).join("db"));
-        path.and_then(|path| fs::metadata(path).ok())
-            .map_or(0, |metadata| metadata.len())
+    fn space(&self) -> Space {
+        let names = self.names().unwrap_or_default().into_iter();
+        let log = |name: Name| self.directory.join(name.to_string()).join("db");
+        let bytes = |name: Name| fs::metadata(log(name)).map_or(0, |found| found.len());
+        Space {
+            used: names.map(bytes).sum(),
+            free: 0,
+        }
     }
 
     fn tail(&self) -> Option<Tail> {

@@ -380,6 +380,7 @@ pub fn decode(bytes: &[u8], expected: RowNo, depth: Depth) -> Result<Row, RowErr
         session: frame.session,
         committed,
         synchronized: flags & SYNCHRONIZED != 0,
+        mono: u64::try_from(committed.wrapping_sub(offset)).unwrap_or(0),
         boot,
         entries,
         runs,

@@ -12,16 +12,21 @@ use std::time::Duration;
 
 use super::names::{self, FORMAT, Kind};
 use super::opening::Opening;
-use super::store::{Generation, Store, StoreError, Tail};
+use super::store::{Generation, Need, Space, Store, StoreError, Tail, is_full};
 use super::tail_file::TailFile;
 use super::types::RowNo;
 use crate::planted::{self, Bug};
 use crate::{panics, sys};
+use meter::Meter;
+use reserve::Reserve;
+use workshop::Workshop;
+
+mod meter;
+mod reserve;
+mod workshop;
 
 /// Small: the queue reads each row once. sled splits it over 256 shards.
 const CACHE: u64 = 1024 * 1024;
-/// Never smaller: sled spills pages above a quarter of this into blob files that it never syncs.
-const SEGMENT: usize = 512 * 1024;
 /// How often a row is read again so that sled's cache evicts it: measured, 511 MB of rows read in 18 MB of memory.
 const TOUCHES: usize = 9;
 /// How long sled's own lock of a generation may outlive its handle.
@@ -33,6 +38,8 @@ pub struct SledStore {
     directory: PathBuf,
     tail: Mutex<TailFile>,
     opening: Mutex<Opening>,
+    meter: Arc<Meter>,
+    workshop: Workshop,
     /// Held, never read: the lock ends with it.
     _lock: File,
 }
@@ -64,9 +71,12 @@ impl SledStore {
         let tail = TailFile::open(&path).map_err(failed("open", &path))?;
         let path = directory.join("opening");
         let opening = Opening::open(&path).map_err(failed("open", &path))?;
+        let meter = Arc::new(Meter::new());
         Ok(Self {
             directory: directory.to_owned(),
             tail: Mutex::new(tail),
+            workshop: Workshop::new(directory, meter.clone()),
+            meter,
             opening: Mutex::new(opening),
             _lock: lock,
         })
@@ -140,6 +150,30 @@ fn claim(directory: &Path) -> Result<(), StoreError> {
     }
 }
 
+impl SledStore {
+    /// An empty database under a temporary name, with its reserve; durable but for its name.
+    fn make(path: &Path, meter: &Arc<Meter>, reserve: u64) -> Result<SledGeneration, StoreError> {
+        remove_all(path)?;
+        let made = SledGeneration::open(0, path, meter)?;
+        made.extend(reserve)?;
+        for name in ["db", "conf"] {
+            let file = path.join(name);
+            File::open(&file)
+                .and_then(|file| file.sync_all())
+                .map_err(failed("sync", &file))?;
+        }
+        sync_directory(path)?;
+        Ok(made)
+    }
+}
+
+fn remove_all(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 impl Store for SledStore {
     fn list(&self) -> Result<Vec<RowNo>, StoreError> {
         let mut firsts = Vec::new();
@@ -159,41 +193,58 @@ impl Store for SledStore {
 
     fn create(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<Arc<dyn Generation>, StoreError> {
         let first = rows.first().map_or(1, |(row, _)| *row);
-        let (temporary, path) = (self.path("tmp", first), self.path("g", first));
-        match fs::remove_dir_all(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("remove", &temporary)(error));
-            }
-            _ => {}
-        }
-        let made = SledGeneration::open(first, &temporary)?;
+        let path = self.path("g", first);
+        let mut made = match self.workshop.take() {
+            Some(made) => made,
+            None => Self::make(&self.path("tmp", first), &self.meter, 0)?,
+        };
         made.append(rows)?;
-        for name in ["db", "conf"] {
-            let file = temporary.join(name);
-            File::open(&file)
-                .and_then(|file| file.sync_all())
-                .map_err(failed("sync", &file))?;
-        }
-        drop(made);
-        sync_directory(&temporary)?;
-        fs::rename(&temporary, &path).map_err(failed("rename", &temporary))?;
+        // sled goes by the path only when it opens a database and for blobs, which rows of this size never become.
+        fs::rename(&made.path, &path).map_err(failed("rename", &made.path))?;
         sync_directory(&self.directory)?;
-        self.open(first)
+        (made.first, made.path) = (first, path);
+        self.meter.forget();
+        Ok(Arc::new(made))
     }
 
     fn open(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
-        Ok(Arc::new(SledGeneration::open(first, &self.path("g", first))?))
+        let opened = SledGeneration::open(first, &self.path("g", first), &self.meter);
+        self.meter.forget();
+        Ok(Arc::new(opened?))
     }
 
     fn remove(&self, first: RowNo) -> Result<(), StoreError> {
         let (path, doomed) = (self.path("g", first), self.path("del", first));
         fs::rename(&path, &doomed).map_err(failed("rename", &path))?;
         sync_directory(&self.directory)?;
-        fs::remove_dir_all(&doomed).map_err(failed("remove", &doomed))
+        let removed = fs::remove_dir_all(&doomed).map_err(failed("remove", &doomed));
+        self.meter.forget();
+        removed
     }
 
-    fn bytes(&self, first: RowNo) -> u64 {
-        fs::metadata(self.path("g", first).join("db")).map_or(0, |metadata| metadata.len())
+    fn space(&self) -> Space {
+        let free = rustix::fs::statvfs(&self.directory)
+            .map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize));
+        Space {
+            used: self.meter.bytes(&self.directory),
+            free,
+        }
+    }
+
+    fn prepare(&self, bytes: u64) {
+        self.workshop.begin(bytes);
+    }
+
+    fn is_preparing(&self) -> bool {
+        self.workshop.is_busy()
+    }
+
+    fn prepared(&self) -> Option<u64> {
+        self.workshop.ready()
+    }
+
+    fn unprepare(&self) -> Result<(), StoreError> {
+        self.workshop.clear()
     }
 
     fn tail(&self) -> Option<Tail> {
@@ -220,12 +271,13 @@ impl Store for SledStore {
 struct SledGeneration {
     first: RowNo,
     db: Option<sled::Db>,
-    file: File,
+    reserve: Reserve,
+    meter: Arc<Meter>,
     path: PathBuf,
 }
 
 impl SledGeneration {
-    fn open(first: RowNo, path: &Path) -> Result<Self, StoreError> {
+    fn open(first: RowNo, path: &Path, meter: &Arc<Meter>) -> Result<Self, StoreError> {
         remove_files(path, |name| name.ends_with(".generating"))?;
         let db = match open_patiently(first, path) {
             Err(StoreError::Damaged { .. }) => {
@@ -235,11 +287,12 @@ impl SledGeneration {
             other => other?,
         };
         let log = path.join("db");
-        let file = File::open(&log).map_err(failed("open", &log))?;
+        let reserve = Reserve::open(&log).map_err(failed("open", &log))?;
         Ok(Self {
             first,
             db: Some(db),
-            file,
+            reserve,
+            meter: meter.clone(),
             path: path.to_owned(),
         })
     }
@@ -303,7 +356,7 @@ fn open_once(first: RowNo, path: &Path) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE)
-        .segment_size(SEGMENT)
+        .segment_size(usize::try_from(reserve::SEGMENT).unwrap_or(512 * 1024))
         .flush_every_ms(None);
     let damaged = |what: String| StoreError::Damaged {
         generation: first,
@@ -336,11 +389,11 @@ impl Generation for SledGeneration {
         if planted::has(Bug::NoSync) {
             return Ok(());
         }
-        self.file.sync_data().map_err(failed("sync", &self.path))
+        self.reserve.sync().map_err(failed("sync", &self.path))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().map_err(failed("sync", &self.path))
+        self.reserve.sync().map_err(failed("sync", &self.path))
     }
 
     fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
@@ -350,6 +403,36 @@ impl Generation for SledGeneration {
             db.get(key).map_err(|error| self.failed(error))?;
         }
         Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn size(&self) -> Result<u64, StoreError> {
+        self.reserve.size().map_err(failed("look at", &self.path))
+    }
+
+    fn lacks(&self, bytes: u64, need: Need) -> Result<u64, StoreError> {
+        self.reserve
+            .lacks(bytes, need)
+            .map_err(failed("look at", &self.path))
+    }
+
+    fn extend(&self, bytes: u64) -> Result<(), StoreError> {
+        let extended = self.reserve.extend(bytes);
+        self.meter.grew(bytes);
+        match extended {
+            Err(error) if is_full(&error) => {
+                self.meter.forget();
+                Err(StoreError::Full {
+                    place: self.path.display().to_string(),
+                })
+            }
+            other => other.map_err(failed("extend", &self.path)),
+        }
+    }
+
+    fn give_back(&self) -> Result<(), StoreError> {
+        let given = self.reserve.give_back().map_err(failed("cut", &self.path));
+        self.meter.forget();
+        given.map(drop)
     }
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {

@@ -99,7 +99,7 @@ pub struct QueueFigures {
     pub epoch: Option<Epoch>,
     /// Durable rows that an output may still need.
     pub rows: u64,
-    /// Bytes of all generations.
+    /// Bytes of all files of the queue.
     pub bytes: u64,
     /// How many generations there are.
     pub generations: usize,
@@ -123,7 +123,7 @@ impl Observer {
     /// The queue's figures as of the last commit.
     #[must_use]
     pub fn figures(&self) -> QueueFigures {
-        let (firsts, bytes) = self.log.extent();
+        let (firsts, bytes) = (self.log.firsts(), self.log.store.space().used);
         let state = lock(&self.log.state);
         let oldest = firsts
             .first()
@@ -147,7 +147,7 @@ impl Observer {
         let floor = lock(&self.log.state).floor().max(1);
         match Cursor::new(self.log.clone(), floor).step()? {
             Step::Row(row) => Some(row.committed),
-            Step::Damaged { .. } => None,
+            Step::Damaged { .. } | Step::GivenUp { .. } => None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! for tests and the simulation. A store knows generations by their first row and rows by their number; it must not know
 //! what stands in a row.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::types::RowNo;
@@ -29,6 +30,12 @@ pub enum StoreError {
         /// What the store said.
         what: String,
     },
+    /// There is no room, and nothing was written: the same may be tried again.
+    #[error("there is no room for it in {place}")]
+    Full {
+        /// Where.
+        place: String,
+    },
     /// Another process has the directory.
     #[error("the queue {directory} is in use by another agent")]
     InUse {
@@ -43,6 +50,46 @@ pub enum StoreError {
         /// How to mend it.
         hint: String,
     },
+}
+
+impl StoreError {
+    /// True when waiting may help: somebody may make room, or mount it anew.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Io { source, .. } => is_full(source) || source.kind() == ErrorKind::ReadOnlyFilesystem,
+            _ => false,
+        }
+    }
+}
+
+/// True when the operating system says that there is no room.
+#[must_use]
+pub fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// What the reserve of a generation has to hold, beside the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// What outputs have delivered: little, and it makes room. It may use up the reserve.
+    Progress,
+    /// Readings: something is left for progress.
+    Readings,
+    /// Readings, a little later.
+    Soon,
+    /// As much as is made at once.
+    Ahead,
+}
+
+/// A queue's standing on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of all its files.
+    pub used: u64,
+    /// Bytes that are free for it on the file system.
+    pub free: u64,
 }
 
 /// What is known of the newest row outside of the generations: written after each commit, without a sync of its own.
@@ -80,8 +127,35 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// When the medium refuses.
     fn remove(&self, first: RowNo) -> Result<(), StoreError>;
 
-    /// The bytes that a generation takes.
-    fn bytes(&self, first: RowNo) -> u64;
+    /// How it stands on its disk. By default: on one that is never full.
+    fn space(&self) -> Space {
+        Space {
+            used: 0,
+            free: u64::MAX,
+        }
+    }
+
+    /// Begins to make the next generation ahead of its time, with a reserve of so many bytes; returns at once. Does nothing
+    /// when one is made already. By default, none needs to be.
+    fn prepare(&self, _reserve: u64) {}
+
+    /// Whether one is being made.
+    fn is_preparing(&self) -> bool {
+        false
+    }
+
+    /// The reserve of the next generation, once it is made: [`Store::create`] uses it.
+    fn prepared(&self) -> Option<u64> {
+        Some(u64::MAX)
+    }
+
+    /// Removes the next generation, to make room.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn unprepare(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// What was written by [`Store::note_tail`] last, as far as it survived.
     fn tail(&self) -> Option<Tail>;
@@ -113,6 +187,39 @@ pub trait Generation: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the medium refuses.
     fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Bytes of what was stored, the reserve aside, as the medium takes them. By default: nothing worth counting.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn size(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    /// Bytes that the reserve lacks for rows of so many bytes. With none lacking they can be stored, whatever becomes of the
+    /// free space. By default: none.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn lacks(&self, _bytes: u64, _need: Need) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    /// Makes the reserve larger.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when there is no room.
+    fn extend(&self, _bytes: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Gives the reserve back: nothing more is appended.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn give_back(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The highest row it holds.
     ///

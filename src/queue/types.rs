@@ -36,6 +36,8 @@ pub struct Row {
     pub committed: i64,
     /// True when that time was synchronized.
     pub synchronized: bool,
+    /// The monotonic time of its commit, in whole milliseconds.
+    pub mono: u64,
     /// The boot in which its readings were taken (an index that a [`Entry::Boot`] defines).
     pub boot: u32,
     /// Everything but readings, to be applied before the readings.
@@ -198,6 +200,17 @@ impl DropReason {
             Self::Age => "age",
             Self::Free => "free",
             Self::Damaged => "damaged",
+        }
+    }
+
+    /// The limit that it stands for.
+    #[must_use]
+    pub fn limit(self) -> &'static str {
+        match self {
+            Self::Size => "max-size",
+            Self::Age => "max-age",
+            Self::Free => "min-free",
+            Self::Damaged => "damage",
         }
     }
 }

@@ -22,6 +22,7 @@ pub fn open_queue(directory: &Path, generation_bytes: u64, life: u64, epoch: u64
     boot[..8].copy_from_slice(&life.to_le_bytes());
     let settings = Settings {
         generation_bytes,
+        limits: edgespool::queue::retention::Limits::default(),
         outputs: 1,
         boot: BootId(boot),
         fresh_epoch: Epoch(epoch),

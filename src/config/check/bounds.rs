@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::file::Section;
 use super::super::problem::Report;
-use super::super::value::duration_text;
+use super::super::value::{duration_text, size_text};
 
 /// The limits of a value, both included, and the reasons for them.
 pub(super) struct Bounds<T> {
@@ -39,6 +39,19 @@ pub(super) const COMMIT_INTERVAL: Bounds<Duration> = bounds(
     ms(10 * MINUTE),
     "it is what a power cut may cost, and nothing is sent before it is committed",
 );
+pub(super) const MAX_SIZE: Bounds<u64> = bounds(
+    16 << 20,
+    "the queue gives up an eighth of it at a time, and less than 2MiB is not worth a database",
+    1 << 40,
+    "it is kept in pieces of 16MiB, each a directory of its own",
+);
+pub(super) const MAX_AGE: Bounds<Duration> = bounds(
+    ms(MINUTE),
+    "every outage would lose readings",
+    ms(10 * 366 * DAY),
+    "max-size is reached before",
+);
+pub(super) const MIN_FREE: Bounds<u64> = bounds(0, "", 1 << 40, "hardly any disk has that much");
 pub(super) const MAX_SENSORS: Bounds<i64> = bounds(
     1,
     "there would be nothing to store",
@@ -120,6 +133,33 @@ pub(super) fn duration(
         ("short", "long"),
         found.at,
         &section.key(name),
+        &written,
+        text,
+        report,
+    )
+    .unwrap_or(default)
+}
+
+/// A size in bytes, or its default.
+pub(super) fn size(
+    section: Option<&Section>,
+    name: &str,
+    default: u64,
+    bounds: &Bounds<u64>,
+    report: &mut Report<'_>,
+) -> u64 {
+    let Some((section, found)) = section.and_then(|section| Some((section, section.size(name)?))) else {
+        return default;
+    };
+    let text = |value: u64| format!("\"{}\"", size_text(value));
+    let (written, key) = (text(*found.value), section.key(name));
+    let words = ("small", "large");
+    complain(
+        *found.value,
+        bounds,
+        words,
+        found.at,
+        &key,
         &written,
         text,
         report,

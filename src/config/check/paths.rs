@@ -56,6 +56,20 @@ pub(super) fn queue_directory(
     directory
 }
 
+/// What has to be mounted before a queue is made. It need not stand above the queue: that may be a link.
+pub(super) fn mount(section: Option<&Section>, report: &mut Report<'_>) -> Option<PathBuf> {
+    let found = section?.text("require-mount")?;
+    let (key, example) = ("queue.require-mount", "/mnt/usb");
+    let why = "the agent could be started from anywhere";
+    let mount = absolute(found.at, found.value, key, why, example, report)?;
+    if mount == Path::new("/") {
+        report
+            .error(found.at, key, "\"/\" is always mounted")
+            .hint(quoted(example));
+    }
+    Some(mount)
+}
+
 /// Where `status` asks.
 pub(super) fn socket(section: Option<&Section>, report: &mut Report<'_>) -> Option<PathBuf> {
     let found = section?.text("socket")?;

@@ -44,6 +44,10 @@ pub(super) fn value(found: &Found<'_>, kind: &Kind, path: &str, report: &mut Rep
             let wrong = |error: value::Wrong| wrong(found, &error.problem, Some(error.hint), path, report);
             value::duration(text).map(Value::Duration).map_err(wrong).ok()
         }
+        (Kind::Size, DeValue::String(text)) => {
+            let wrong = |error: value::Wrong| wrong(found, &error.problem, Some(error.hint), path, report);
+            value::size(text).map(Value::Size).map_err(wrong).ok()
+        }
         (Kind::Pairs, DeValue::Table(table)) => Some(Value::Pairs(pairs(table, path, report))),
         (Kind::Properties, DeValue::Table(table)) => {
             let mut all = Vec::new();
@@ -89,6 +93,13 @@ fn mismatch(found: &Found<'_>, kind: &Kind, path: &str, report: &mut Report<'_>)
                 .get_ref()
                 .is_integer()
                 .then(|| format!("say the unit: \"{raw}s\"")),
+        ),
+        Kind::Size => (
+            "is not a size",
+            found
+                .get_ref()
+                .is_integer()
+                .then(|| format!("say the unit: \"{raw}B\"")),
         ),
         Kind::Pairs | Kind::Properties => ("is not a table", Some("{ name = \"value\" }".to_owned())),
         // The walk reads tables itself, and nobody reads what is only announced.

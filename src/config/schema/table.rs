@@ -1,8 +1,8 @@
 //! The keys themselves: what this version can do, and where what is to come has its place.
 
 use super::Kind::{
-    Announced, Boolean, Choice as OneOf, Duration, Integer, Kinds, Named, Pairs, Properties, Table, Tables,
-    Text, Texts,
+    Announced, Boolean, Choice as OneOf, Duration, Integer, Kinds, Named, Pairs, Properties, Size, Table,
+    Tables, Text, Texts,
 };
 use super::later;
 use super::{Choice, Key, Since, Variant, choice, later as to_come, later_choice, now};
@@ -71,16 +71,18 @@ static DELIVERIES: &[Choice] = &[
 
 static ACKS: &[Choice] = &[choice("all"), choice("leader"), choice("none")];
 
+static WHEN_FULL: &[Choice] = &[choice("drop-oldest"), choice("refuse-new")];
+
 static QUEUE: &[Key] = &[
     now("directory", Text),
     now("commit-interval", Duration),
-    to_come("max-size", Announced, "a limit on the queue's size"),
-    to_come("max-age", Announced, "a limit on the readings' age"),
-    to_come("min-free", Announced, "a margin of free space"),
-    to_come("when-full", Announced, "a limit on the queue's size"),
+    now("max-size", Size),
+    now("max-age", Duration),
+    now("min-free", Size),
+    now("when-full", OneOf(WHEN_FULL)),
     now("max-sensors", Integer),
     now("allow-volatile", Boolean),
-    to_come("require-mount", Announced, "waiting for a mount"),
+    now("require-mount", Text),
     now("keep-delivered", Duration),
 ];
 

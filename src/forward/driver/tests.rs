@@ -44,6 +44,8 @@ impl Core for Simple {
         (!main_at_tail && open < self.budget).then_some(Reader::Main)
     }
 
+    fn given_up(&mut self, _: &OutputStart) {}
+
     fn step(
         &mut self,
         _: Reader,
@@ -123,6 +125,7 @@ struct Bench {
 fn queue(store: &MemoryStore) -> Queue {
     let settings = Settings {
         generation_bytes: 1 << 20,
+        limits: Default::default(),
         outputs: 1,
         boot: BootId::default(),
         fresh_epoch: Epoch(7),

@@ -183,6 +183,7 @@ impl World {
             epoch: self.fold.epoch(),
             session: Session::default(),
             committed: 0,
+            mono: 0,
             synchronized: true,
             boot: 1,
             entries: vec![],

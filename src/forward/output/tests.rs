@@ -40,6 +40,7 @@ struct World {
 fn queue_settings(boot: u8) -> open::Settings {
     open::Settings {
         generation_bytes: 3_000,
+        limits: Default::default(),
         outputs: 1,
         boot: BootId([boot; 16]),
         fresh_epoch: Epoch(77),
@@ -171,7 +172,9 @@ impl World {
         };
         match step {
             Some(Step::Row(row)) => self.output.row(side, row, |sensor| cursor.def(sensor), self.now),
-            Some(Step::Damaged { from, .. }) => panic!("row {from} was removed though it is needed"),
+            Some(Step::Damaged { from, .. } | Step::GivenUp { from, .. }) => {
+                panic!("row {from} was removed though it is needed")
+            }
             None => self.output.at_tail(true, self.now),
         }
         assert!(

@@ -23,6 +23,7 @@ fn stamp(second: i64) -> Stamp {
 fn settings(boot: u8, epoch: u64) -> Settings {
     Settings {
         generation_bytes: 4096,
+        limits: Limits::default(),
         outputs: 1,
         boot: BootId([boot; 16]),
         fresh_epoch: Epoch(epoch),
@@ -86,7 +87,9 @@ fn read(queue: &Queue, from: RowNo) -> (Vec<Found>, Vec<RowNo>) {
     let mut cursor = queue.spools[0].cursor(from);
     while let Some(step) = cursor.step() {
         match step {
-            Step::Damaged { from, through, .. } => damaged.extend(from..=through),
+            Step::Damaged { from, through, .. } | Step::GivenUp { from, through } => {
+                damaged.extend(from..=through)
+            }
             Step::Row(row) => {
                 for run in &row.runs {
                     assert!(cursor.def(run.sensor).is_some(), "a reading without a definition");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use edgespool::config::{Acks, ChipDriver, Compression, Delivery, Format, Source};
+use edgespool::config::{Acks, ChipDriver, Compression, Delivery, Format, Source, WhenFull};
 use edgespool::reading::SensorId;
 
 use super::{LEAST, check, data, env};
@@ -38,7 +38,6 @@ fn what_is_not_said_is_as_the_reference_says() {
     let least = check(LEAST).unwrap();
     // Of the reference, the tables of which every value shown is a default.
     let reference = std::fs::read_to_string(data("reference-device.toml")).unwrap();
-    let later = ["max-size", "max-age", "min-free", "when-full"];
     let skipped = [
         "tags",
         "headers",
@@ -51,7 +50,7 @@ fn what_is_not_said_is_as_the_reference_says() {
         .lines()
         .take_while(|line| !line.starts_with("[[source]]"))
         .chain(reference.lines().skip_while(|line| !line.starts_with("[status]")))
-        .filter(|line| !later.iter().chain(&skipped).any(|start| line.starts_with(start)))
+        .filter(|line| !skipped.iter().any(|start| line.starts_with(start)))
         .collect();
     let said = known
         .join("\n")
@@ -85,6 +84,11 @@ socket.nagle.disable = true
 [queue]
 directory = "/data//queue/"
 commit-interval = "250ms"
+max-size = "1GiB"
+max-age = "7d"
+min-free = "64MiB"
+when-full = "refuse-new"
+require-mount = "/data/"
 max-sensors = 100
 keep-delivered = "0s"
 [span]
@@ -171,6 +175,11 @@ unit = "ppm"
     );
     assert_eq!(config.queue.directory, Path::new("/data/queue"));
     assert_eq!(config.queue.commit_interval, Duration::from_millis(250));
+    assert_eq!(config.queue.max_size, 1 << 30);
+    assert_eq!(config.queue.max_age, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.queue.min_free, 64 << 20);
+    assert_eq!(config.queue.when_full, WhenFull::RefuseNew);
+    assert_eq!(config.queue.require_mount.as_deref(), Some(Path::new("/data")));
     assert_eq!(config.queue.max_sensors, 100);
     assert_eq!(config.clock.hold_until_synced, Duration::ZERO);
     assert_eq!(config.status.socket, Path::new("/tmp/s.sock"));

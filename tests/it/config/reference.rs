@@ -45,7 +45,7 @@ fn only_what_is_to_come(outcome: Result<Config, Problems>) -> usize {
 #[test]
 fn every_key_of_the_reference_is_known() {
     let at_first = only_what_is_to_come(check(&reference()));
-    assert_eq!(at_first, 12);
+    assert_eq!(at_first, 8);
     let switched_on = all_switched_on();
     for key in [
         "events-topic ",
@@ -60,8 +60,8 @@ fn every_key_of_the_reference_is_known() {
         );
     }
     let all = only_what_is_to_come(check(&switched_on));
-    // events-topic, dead-letter-topic, progress-topic, tls, sasl, schema-registry, require-mount, http, mqtt-status
-    assert_eq!(all, at_first + 9);
+    // events-topic, dead-letter-topic, progress-topic, tls, sasl, schema-registry, http, mqtt-status
+    assert_eq!(all, at_first + 8);
 }
 
 #[test]

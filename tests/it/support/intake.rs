@@ -45,6 +45,7 @@ impl Intake {
         let clock = Arc::new(Clock::new());
         let settings = Settings {
             generation_bytes: 1 << 22,
+            limits: Default::default(),
             outputs: 1,
             boot: BootId::default(),
             fresh_epoch: Epoch(7),
