@@ -292,6 +292,9 @@ impl Reader<'_> {
             Some(Step::Damaged { from, through, why }) => {
                 return Err(format!("while it was recorded, rows {from} to {through}: {why}").into());
             }
+            Some(Step::GivenUp { from, through }) => {
+                return Err(format!("while it was recorded, rows {from} to {through} were given up").into());
+            }
             Some(Step::Row(row)) => row,
         };
         for run in row.runs {

@@ -146,6 +146,11 @@ impl Check<'_> {
                         self.run(row.epoch, run, &mut seen, when);
                     }
                 }
+                Step::GivenUp { from, through } => {
+                    self.fault(format!(
+                        "{when}, rows {from} to {through} are said to be given up"
+                    ));
+                }
                 Step::Damaged { from, through, why } => {
                     self.fault(format!("{when}, rows {from} to {through} cannot be read: {why}"));
                 }
