@@ -89,6 +89,10 @@ pub fn drain(spool: &Spool, mut deliver: impl FnMut(&Ticket)) -> Result<Vec<Stri
 fn step(output: &mut Output, side: Side, cursor: &mut Cursor, now: Mono, damaged: &mut Vec<String>) -> bool {
     match cursor.step() {
         Some(Step::Row(row)) => output.row(side, row, |sensor| cursor.def(sensor), now),
+        Some(Step::GivenUp { from, through }) => {
+            damaged.push(format!("rows {from} to {through} are said to be given up"));
+            output.damaged(side, through);
+        }
         Some(Step::Damaged { from, through, why }) => {
             damaged.push(format!("rows {from} to {through} cannot be read: {why}"));
             output.damaged(side, through);
