@@ -9,6 +9,18 @@ default:
 test *arguments:
     cargo test {{arguments}}
 
+# One seed's life in the simulation, told from its first to its last event.
+sim seed:
+    EDGESPOOL_SIM_SEED={{seed}} cargo test --release --test it -- simulation::nothing --nocapture
+
+# The simulation with so many seeds: 2,000 in the build, 100,000 for a release.
+prove-simulation seeds='100000':
+    EDGESPOOL_SIM_SEEDS={{seeds}} cargo test --release --test it -- simulation::nothing --nocapture
+
+# Every bug that is planted on purpose is found by the simulation, and within how many seeds.
+prove-planted:
+    cargo test --features planted-bugs --test it -- simulation::planted --nocapture
+
 # The tests against a real Apache Kafka: those that are #[ignore]d and whose path contains `kafka`.
 test-kafka *arguments:
     @java -version >/dev/null 2>&1 || { echo "just test-kafka needs Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"; exit 69; }

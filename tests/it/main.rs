@@ -17,6 +17,7 @@ mod i2c;
 mod kafka;
 mod mqtt;
 mod serial;
+mod simulation;
 mod stop;
 mod support;
 mod tidy;

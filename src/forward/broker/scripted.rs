@@ -21,6 +21,8 @@ struct State {
     events: Events,
     /// Tickets under way, in the order in which they were sent.
     under_way: VecDeque<Arc<Ticket>>,
+    /// What was sent since somebody asked.
+    sent: Vec<Arc<Ticket>>,
     /// How many tickets may be under way.
     room: usize,
     refused: bool,
@@ -46,6 +48,7 @@ pub fn scripted(room: usize, events: Events) -> (Scripted, Script) {
     let script = Script(Arc::new(Mutex::new(State {
         events,
         under_way: VecDeque::new(),
+        sent: Vec::new(),
         room,
         refused: false,
         ready: VecDeque::new(),
@@ -66,6 +69,12 @@ impl Script {
     #[must_use]
     pub fn under_way(&self) -> Vec<Arc<Ticket>> {
         self.lock().under_way.iter().cloned().collect()
+    }
+
+    /// What was sent since the last call, in order. To be asked, or it piles up.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Arc<Ticket>> {
+        std::mem::take(&mut self.lock().sent)
     }
 
     /// Reports a ticket; false when it is not under way.
@@ -123,6 +132,7 @@ impl Broker for Scripted {
             state.refused = true;
             return Err(Busy);
         }
+        state.sent.push(ticket.clone());
         state.under_way.push_back(ticket);
         Ok(())
     }

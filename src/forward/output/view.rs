@@ -29,6 +29,8 @@ pub struct View {
     pub waiting: Vec<LaneView>,
     /// Readings under way.
     pub under_way: usize,
+    /// Bytes that are read and not released.
+    pub memory: usize,
     /// Readings that wait for the clock, as far as they are read.
     pub held: usize,
     /// When they stop waiting; `None` while Kafka was never reached.
@@ -43,6 +45,7 @@ impl Output {
     pub fn view(&self) -> View {
         let mut view = View {
             under_way: self.under_way,
+            memory: self.memory(),
             held_until: self.gate.deadline(),
             ..View::default()
         };
