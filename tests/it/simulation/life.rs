@@ -73,8 +73,8 @@ fn live(world: &Shared) -> Done {
     let watching = Arc::downgrade(world);
     store.watch(Box::new(move |write| {
         let world = watching.upgrade().expect("the world outlives its store");
-        let fate = lock(&world).on_sync(write);
-        fate
+        let mut world = lock(&world);
+        world.on_sync(write)
     }));
     let mut committer: Option<(u64, Committer)> = None;
     loop {
