@@ -3,11 +3,12 @@
 //! Owns the queue's only [`Appender`]. Promises that a receipt is raised only after the sync of the commit that holds its
 //! readings, and that an error of the store ends the thread: no more receipts, never pretending. Must not know sources.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::inbox::{Inbox, Waiting, Wake};
+use super::inbox::{Inbox, NodePosition, Waiting, Wake};
 use crate::clock::{Clock, Mono};
 use crate::planted::{self, Bug};
 use crate::queue::appender::{Appender, Commit, Committed};
@@ -127,12 +128,20 @@ impl Committer {
     fn commit(&mut self, waiting: Waiting) -> Result<(), StoreError> {
         self.progress_due = None;
         let (mut commit, mut receipts) = (Commit::default(), Vec::new());
+        // Of each node the last one, with all that it lost: it says the same in one entry.
+        let mut positions = BTreeMap::new();
         commit.definitions = waiting.definitions;
         for mut batch in waiting.batches {
             commit.readings.append(&mut batch.readings);
-            commit.positions.extend(batch.position);
+            if let Some(mut position) = batch.position {
+                let before = positions.remove(&position.node);
+                let lost = before.map_or(0, |before: NodePosition| before.lost);
+                position.lost = position.lost.saturating_add(lost);
+                positions.insert(position.node.clone(), position);
+            }
             receipts.extend(batch.receipt);
         }
+        commit.positions = positions.into_values().collect();
         if planted::has(Bug::ReceiptBeforeSync) {
             receipts
                 .iter()
@@ -162,12 +171,14 @@ mod tests {
     use super::*;
     use crate::clock::BootId;
     use crate::intake::catalog::Catalog;
-    use crate::intake::inbox::Batch;
+    use crate::intake::inbox::{Batch, NodeKey};
     use crate::intake::receipt::Receipts;
     use crate::queue::mailbox::Progress;
     use crate::queue::memory_store::MemoryStore;
     use crate::queue::open::{Queue, Settings, open};
     use crate::queue::retention::Limits;
+    use crate::queue::row::{Depth, decode};
+    use crate::queue::types::Entry;
     use crate::reading::{
         Epoch, Measurement, Quality, Reading, SensorDef, SensorId, Value, ValueKind, Values,
     };
@@ -266,5 +277,38 @@ mod tests {
         thread.join().unwrap().unwrap();
         assert_eq!(store.syncs(), before + 1);
         assert_eq!(observer.figures().rows, 1);
+    }
+
+    #[test]
+    fn a_commit_has_one_position_of_a_node_with_all_that_it_lost() {
+        let store = MemoryStore::new();
+        let (inbox, queue, make) = start(&store);
+        let observer = queue.observer.clone();
+        for (sequence, lost) in [(5, 3), (9, 4), (12, 0)] {
+            let node = NodeKey(b"n"[..].into());
+            let position = Some(NodePosition {
+                node,
+                boot: 1,
+                sequence,
+                lost,
+            });
+            let batch = Batch {
+                position,
+                ..Batch::default()
+            };
+            inbox.try_submit(batch).unwrap();
+        }
+        inbox.close();
+        make(queue.appender).run().unwrap();
+        assert_eq!(observer.figures().lost_upstream, 7);
+        let rows = store.durable_rows(2);
+        let entries = rows
+            .iter()
+            .flat_map(|(row, bytes)| decode(bytes, *row, Depth::All).unwrap().entries);
+        let nodes: Vec<_> = entries.filter(|entry| matches!(entry, Entry::Node(_))).collect();
+        assert!(
+            matches!(&nodes[..], [Entry::Node(position)] if (position.sequence, position.lost) == (12, 7)),
+            "{nodes:?}"
+        );
     }
 }

@@ -45,6 +45,7 @@ impl Sum {
         sum.again += more.again;
         sum.released += more.released;
         sum.dropped += more.dropped;
+        sum.dead += more.dead;
         sum.parked += more.parked;
         sum.checkpoints += more.checkpoints;
         sum.epochs += more.epochs;

@@ -116,10 +116,13 @@ impl Kafka {
         let outcome = match self.moods.get(ticket.def.id.as_str()) {
             Some(Mood::Silent) => return self.plan(now + SECOND, Deed::Arrival(ticket)),
             Some(Mood::Refuses) => Outcome::Misconfigured("no such topic".into()),
-            Some(Mood::Rejects) => Outcome::RecordAtFault {
-                sequence: ticket.first(),
-                why: "no".into(),
-            },
+            Some(Mood::Rejects) => {
+                oracle.rejected(&ticket, ticket.first());
+                Outcome::RecordAtFault {
+                    sequence: ticket.first(),
+                    why: "no".into(),
+                }
+            }
             Some(Mood::Small(most)) if ticket.len() > *most => Outcome::TooLarge("too large".into()),
             _ if self.chance.permille(self.given_up) => given_up.clone(),
             _ => Outcome::Delivered,

@@ -8,6 +8,7 @@ use edgespool::clock::Clock;
 use edgespool::intake::committer::Committer;
 use edgespool::queue::memory_store::{Fate, MemoryStore};
 use edgespool::queue::open::{Finding, Queue, Settings, open};
+use edgespool::queue::retention::Limits;
 use edgespool::queue::row::{Depth, decode};
 use edgespool::queue::store::Store;
 use edgespool::queue::types::Entry;
@@ -130,6 +131,7 @@ fn start(world: &Shared, store: &MemoryStore) -> Option<(u64, Committer)> {
         bury(&mut world, store);
         let settings = Settings {
             generation_bytes: world.setup.generation_bytes,
+            limits: Limits::default(),
             outputs: 1,
             boot: world.boot_id(),
             fresh_epoch: Epoch(1 + world.chance.below(1 << 53)),

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use edgespool::intake::inbox::NodeKey;
 use edgespool::queue::types::Column;
-use edgespool::reading::{Epoch, SensorNo, Value};
+use edgespool::reading::{Epoch, SensorNo, TimeQuality, Value};
 use edgespool::span::Rules;
 use edgespool::ticket::{Piece, Ticket};
 
@@ -30,6 +31,10 @@ struct Made {
     lost: Loss,
     arrived: bool,
     acknowledged: bool,
+    /// The broker said that it will never take it.
+    rejected: bool,
+    /// It was given up for that.
+    dead: bool,
 }
 
 /// What damage took.
@@ -61,11 +66,20 @@ struct Sensor {
     accepted: u64,
     delivered: u64,
     dropped: u64,
+    dead: u64,
     spans: Spans,
 }
 
-/// One sensor's figures: next in the current epoch, accepted, delivered, dropped.
-pub(super) type Figures = (u64, u64, u64, u64);
+/// One sensor's figures: next in the current epoch, accepted, delivered, dropped, dead.
+pub(super) type Figures = (u64, u64, u64, u64, u64);
+
+/// How a reading leaves the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Delivered,
+    Dropped,
+    Dead,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
@@ -74,6 +88,10 @@ pub(super) struct Oracle {
     made: Vec<Made>,
     epochs: Vec<Epoch>,
     numbers: BTreeMap<SensorNo, usize>,
+    /// A checkpoint is being read.
+    checkpoint: bool,
+    /// Readings that nodes declared lost.
+    lost_upstream: BTreeMap<NodeKey, u64>,
     /// Spans must end where the data say, always.
     pub(super) exact: Option<Rules>,
     /// Durable rows were lost: readings may be stored again.
@@ -91,6 +109,7 @@ pub(super) struct Counts {
     pub(super) again: u64,
     pub(super) released: u64,
     pub(super) dropped: u64,
+    pub(super) dead: u64,
     pub(super) parked: u64,
     pub(super) checkpoints: u64,
     pub(super) epochs: u64,
@@ -225,12 +244,26 @@ impl Oracle {
         }
     }
 
+    /// The broker will never take this one.
+    pub(super) fn rejected(&mut self, ticket: &Ticket, sequence: u64) {
+        let found = Self::readings(ticket).find(|(other, _)| *other == sequence);
+        if let Some((_, value)) = found {
+            self.of(value).rejected = true;
+        }
+    }
+
     /// What the queue's own ledger must say of each sensor, by its number.
     pub(super) fn figures(&self) -> BTreeMap<SensorNo, Figures> {
         let epoch = self.epochs.len().saturating_sub(1);
         let of = |sensor: &Sensor| {
             let next = sensor.stored.get(epoch).map_or(1, |list| list.len() as u64 + 1);
-            (next, sensor.accepted, sensor.delivered, sensor.dropped)
+            (
+                next,
+                sensor.accepted,
+                sensor.delivered,
+                sensor.dropped,
+                sensor.dead,
+            )
         };
         self.numbers
             .iter()
@@ -241,7 +274,8 @@ impl Oracle {
     /// All faults are over and all has drained.
     pub(super) fn check_end(&self) {
         for (value, made) in (1..).zip(&self.made) {
-            let (name, lost) = (&self.sensors[made.sensor].name, made.lost != Loss::None);
+            let name = &self.sensors[made.sensor].name;
+            let lost = made.lost != Loss::None || made.dead;
             assert!(
                 made.arrived || !made.receipted || lost,
                 "{name}: {value} was receipted and is missing"
@@ -272,5 +306,18 @@ fn value(piece: &Piece, at: usize) -> u64 {
     match piece.run.columns.first().map(|column: &Column| column.at(at)) {
         Some(Value::Number(number)) => number as u64,
         other => panic!("a value that nobody made: {other:?}"),
+    }
+}
+
+/// Nothing of a clock that is not right goes yet.
+pub(super) fn check_gate(ticket: &Ticket) {
+    for piece in ticket.spans.iter().flat_map(|span| &span.pieces) {
+        let unsynced = |at| piece.run.marks.at(at).1 == TimeQuality::Unsynced;
+        let early = (piece.from..piece.to).any(unsynced);
+        assert!(
+            !early,
+            "a reading of a clock that was never right went too early: {}",
+            ticket.def.id
+        );
     }
 }

@@ -45,6 +45,10 @@ enum Phase {
     Silence,
 }
 
+mod ends;
+mod faults;
+mod lives;
+
 pub(super) struct World {
     pub(super) now: Time,
     pub(super) setup: Setup,
@@ -74,6 +78,9 @@ pub(super) struct World {
     commit_at: Time,
     at_sync: Option<(Fate, Death)>,
     stall: Time,
+    /// Whether the clock was right since the process began, and since when the broker could be reached.
+    clock_was_good: bool,
+    reached: Option<Time>,
     boot: u64,
     booted: Time,
     offset: i64,
@@ -115,6 +122,8 @@ impl World {
             commit_at: NEVER,
             at_sync: None,
             stall: 0,
+            clock_was_good: false,
+            reached: None,
             boot: 1,
             booted: 0,
             offset: 1_790_000_000 * SECOND as i64,
@@ -306,6 +315,11 @@ impl World {
                 });
             }
         }
+        let hold = self.setup.hold.as_nanos() as Time;
+        let waited = self.reached.is_some_and(|since| self.now - since >= hold);
+        if !self.clock_was_good && !waited && hold > 0 {
+            sent.iter().for_each(|ticket| oracle::check_gate(ticket));
+        }
         self.kafka.sent(sent, self.now, &mut self.oracle);
         if self.weather.one_in(8) {
             let memory = process.memory();
@@ -316,250 +330,5 @@ impl World {
                 self.setup.memory
             );
         }
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        self.say(|| format!("{fault:?}"));
-        let calm = self.phase != Phase::Faults;
-        match fault {
-            Fault::Death(death) if self.process.is_some() => self.die(death),
-            Fault::Death(_) => {}
-            Fault::AtSync(fate, death) => self.at_sync = Some((fate, death)),
-            Fault::Stall(time) => self.stall = time,
-            Fault::Link(up) => {
-                self.kafka.up = up || calm;
-                if let Some(process) = &self.process {
-                    process.script.set_reachable(self.kafka.up);
-                }
-            }
-            Fault::Mood(sensor, mood) => {
-                let name = self.name(sensor);
-                self.kafka.moods.remove(&name);
-                self.kafka.moods.extend(mood.map(|mood| (name, mood)));
-            }
-            Fault::Acks(lost, late, given_up) => {
-                (self.kafka.lost, self.kafka.late, self.kafka.given_up) = (lost, late, given_up);
-            }
-            Fault::LoseClient => {
-                if let Some(process) = &self.process {
-                    self.kafka.client_gone(&mut self.oracle);
-                    process.script.lose_client("fatal");
-                }
-            }
-            // A clock counts nanoseconds from 1677 to 2262.
-            Fault::Step(by) => self.offset = self.offset.saturating_add(by).clamp(-CENTURY, 2 * CENTURY),
-            Fault::Synchronized(is) => self.synchronized = is,
-            Fault::Reboot(node) => self.nodes[node].reboot(self.now, &mut self.oracle),
-            Fault::LoseRow => self.lose_row(),
-            Fault::Noise(node, noise) => {
-                (self.nodes[node].up.noise, self.nodes[node].down.noise) = (noise, noise);
-            }
-        }
-        self.set_hands();
-        if self.phase == Phase::Faults && self.faults.len() < 40 {
-            self.next_fault();
-        }
-    }
-
-    fn lose_row(&mut self) {
-        self.learn();
-        let newest = self.store.list().unwrap_or_default().pop().unwrap_or(0);
-        let rows = self.store.durable_rows(1);
-        let older = rows.partition_point(|(row, _)| *row < newest);
-        if older > 0 {
-            let (row, bytes) = &rows[self.weather.below(older as u64) as usize];
-            if self.oracle.lost_row(*row, bytes) {
-                self.say(|| format!("row {row} is lost"));
-                self.store.lose_row(*row);
-            }
-        }
-    }
-
-    /// Draws the next fault, at some time after this one.
-    fn next_fault(&mut self) {
-        let after = self.faults.values().count() as Time;
-        if after > 12 {
-            return;
-        }
-        let at = self.now + self.weather.between(MS, 2 * self.setup.pause);
-        let (fault, end) = plan::draw(&self.setup, &mut self.weather);
-        self.plan(at, fault);
-        if let Some((lasts, end)) = end {
-            self.plan(at + lasts, end);
-        }
-    }
-
-    fn name(&self, sensor: usize) -> String {
-        let nodes = NAMES.iter().take(self.setup.nodes).flatten();
-        let names = nodes.chain(LOCALS.iter().take(self.setup.locals));
-        names.copied().nth(sensor).unwrap_or_default().to_owned()
-    }
-
-    /// The agent's process ends; what it left in the store is seen to when the next one starts.
-    pub(super) fn die(&mut self, death: Death) {
-        self.say(|| format!("dies: {death:?}"));
-        if let Some(process) = self.process.take() {
-            process.end(&mut self.oracle);
-        }
-        self.kafka.client_gone(&mut self.oracle);
-        self.death = Some(death);
-        self.at_sync = None;
-        (self.commit_at, self.forward_at) = (NEVER, NEVER);
-        let away = self.weather.pick(&[10, 500, 3_000, 20_000]) * MS;
-        self.back = self.now + self.weather.between(MS, away);
-        self.nodes.iter_mut().for_each(|node| node.up.clear());
-    }
-
-    /// A new boot: monotonic time begins anew, and perhaps nobody knows what time it is.
-    pub(super) fn boot(&mut self) {
-        self.boot += 1;
-        self.booted = self.now - self.weather.between(1, SECOND);
-        match self.weather.below(3) {
-            0 => self.offset = -(self.now as i64),
-            1 => self.offset -= 1_000 * SECOND as i64,
-            _ => {}
-        }
-        if self.phase == Phase::Faults {
-            self.synchronized = self.weather.one_in(2);
-            let later = self.now + self.weather.between(1, 40) * SECOND;
-            self.plan(later, Fault::Synchronized(true));
-        }
-        self.set_hands();
-    }
-
-    /// Shows the oracle what became durable.
-    pub(super) fn learn(&mut self) {
-        let rows = self.store.durable_rows(self.shown);
-        if let Some((last, _)) = rows.last() {
-            self.shown = last + 1;
-            for (row, bytes) in &rows {
-                self.say(|| oracle::told(*row, bytes));
-            }
-            self.oracle
-                .stored(rows.iter().map(|(row, bytes)| (*row, &bytes[..])));
-        }
-    }
-
-    /// The committer was run.
-    pub(super) fn committed(&mut self, next: Next) {
-        self.learn();
-        self.commit_at = match next {
-            Next::AtOnce => self.now,
-            Next::At(mono) => self.of_mono(mono).max(self.now + MS / 10),
-            Next::WhenNudged => NEVER,
-        };
-        if let Some(process) = &mut self.process {
-            process.note_receipts(&mut self.oracle);
-        }
-    }
-
-    /// A process has begun.
-    pub(super) fn started(&mut self, process: Process) {
-        self.life += 1;
-        process.script.set_reachable(self.kafka.up);
-        self.process = Some(process);
-        (self.commit_at, self.forward_at) = (self.now, self.now);
-        self.say(|| "starts".to_owned());
-    }
-
-    /// Whether to look at the whole ledger now: it costs more than a commit.
-    pub(super) fn is_time_to_count(&mut self) -> bool {
-        self.unsettled &= self.oracle.counts.epochs == self.epochs;
-        self.weather.one_in(4)
-    }
-
-    pub(super) fn stays_away(&mut self) {
-        self.back = self.now + SECOND;
-    }
-
-    /// The store syncs: time passes, and things happen meanwhile.
-    pub(super) fn on_sync(&mut self, write: Write<'_>) -> Fate {
-        self.learn();
-        self.say(|| match write {
-            Write::Rows(rows, new) => format!(
-                "writes {} rows{}",
-                rows.len(),
-                if new { " of a new generation" } else { "" }
-            ),
-            other => format!("{other:?}"),
-        });
-        let took = plan::sync_time(&mut self.weather) + std::mem::take(&mut self.stall);
-        let (until, armed, life) = (self.now + took, self.at_sync.take(), self.death);
-        let end = if armed.is_some() {
-            self.now + self.weather.below(took)
-        } else {
-            until
-        };
-        loop {
-            let next = self.next();
-            if next > end || self.death != life {
-                break;
-            }
-            self.advance(next);
-            self.run_due();
-            if let Some(process) = &mut self.process {
-                process.note_receipts(&mut self.oracle);
-            }
-        }
-        if self.death != life {
-            return self
-                .weather
-                .pick(&[Fate::Refused, Fate::Failed, Fate::DoneUnheard]);
-        }
-        self.advance(end);
-        let Some((fate, death)) = armed else {
-            return Fate::Done;
-        };
-        self.die(death);
-        fate
-    }
-
-    /// Looks about once in a while; true when all is done.
-    fn is_over(&mut self) -> bool {
-        self.look = self.now + SECOND;
-        match self.phase {
-            Phase::Faults if self.now < self.setup.horizon => return false,
-            Phase::Faults => self.calm(),
-            Phase::Draining if self.is_drained() => {
-                self.phase = Phase::Silence;
-                self.since = self.now;
-                self.die(Death::Cut);
-                self.back = self.now;
-                self.say(|| "all has drained".to_owned());
-            }
-            Phase::Draining => {
-                let late = self.now > self.since + DRAINS_IN;
-                let words = self.process.as_ref().map(Process::words);
-                assert!(!late, "I8, I6: it does not drain: {words:?}");
-            }
-            Phase::Silence => return self.process.is_some() && self.now > self.since + 10 * SECOND,
-        }
-        false
-    }
-
-    /// No more faults, no more readings.
-    fn calm(&mut self) {
-        self.say(|| "calm".to_owned());
-        self.phase = Phase::Draining;
-        self.since = self.now;
-        self.faults.clear();
-        self.kafka.calm();
-        for node in &mut self.nodes {
-            node.quiet = true;
-            (node.up.noise, node.down.noise) = Default::default();
-        }
-        (self.synchronized, self.at_sync, self.stall) = (true, None, 0);
-        self.fault(Fault::Link(true));
-        // Spans that wait for more readings end by other rules, which a lane learns when it is made.
-        self.oracle.exact = None;
-        self.die(Death::Kill);
-    }
-
-    fn is_drained(&self) -> bool {
-        let Some(process) = &self.process else {
-            return false;
-        };
-        let queued = process.observer.figures().ledger.queued;
-        queued == 0 && process.is_drained() && self.nodes.iter().all(SimNode::is_drained)
     }
 }

@@ -7,7 +7,7 @@ use edgespool::queue::row::{Depth, decode};
 use edgespool::queue::types::{Entry, OutputStanding, Release, Row, RowNo, Run, SensorStanding};
 use edgespool::reading::{Epoch, SensorNo, Value};
 
-use super::{Loss, Oracle, Place};
+use super::{Loss, Oracle, Place, Way};
 
 impl Oracle {
     /// These rows are durable now.
@@ -19,6 +19,9 @@ impl Oracle {
     }
 
     fn row(&mut self, row: &Row) {
+        // A checkpoint begins with all epochs.
+        let first = self.epochs.first().copied().map(Entry::Epoch);
+        self.checkpoint |= first.is_some() && row.entries.first() == first.as_ref();
         for entry in &row.entries {
             match entry {
                 Entry::Epoch(epoch) => self.begin(*epoch),
@@ -35,13 +38,33 @@ impl Oracle {
                     epoch,
                     through,
                     ..
-                }) => self.released(*sensor, *epoch, *through, false),
+                }) => self.released(*sensor, *epoch, *through, Way::Delivered),
                 Entry::Drop {
                     sensor,
                     epoch,
                     through,
                     ..
-                } => self.released(*sensor, *epoch, *through, true),
+                } => self.released(*sensor, *epoch, *through, Way::Dropped),
+                Entry::Dead {
+                    sensor,
+                    epoch,
+                    through,
+                    ..
+                } => self.released(*sensor, *epoch, *through, Way::Dead),
+                Entry::CheckpointEnd => self.checkpoint = false,
+                Entry::Node(position) => {
+                    let lost = self.lost_upstream.entry(position.node.clone()).or_default();
+                    if self.checkpoint {
+                        let same = position.lost == *lost || self.lossy;
+                        assert!(
+                            same,
+                            "I6: {:?} lost {lost} readings, not {}",
+                            position.node, position.lost
+                        );
+                    } else {
+                        *lost += position.lost;
+                    }
+                }
                 Entry::Park { row: 1.., .. } => self.counts.parked += 1,
                 Entry::Sensor(standing) => self.check_sensor(standing),
                 Entry::Standing(standing) => self.check_standing(standing),
@@ -102,7 +125,7 @@ impl Oracle {
         }
     }
 
-    fn released(&mut self, number: SensorNo, epoch: Epoch, through: u64, dropped: bool) {
+    fn released(&mut self, number: SensorNo, epoch: Epoch, through: u64, way: Way) {
         let index = self.numbers[&number];
         let Some(epoch) = self.epochs.iter().position(|known| *known == epoch) else {
             panic!("a release in an epoch that no durable row has");
@@ -118,30 +141,26 @@ impl Oracle {
             if self.sensors[index].gone.contains(&place) {
                 continue;
             }
-            if dropped {
-                // A release that went with a lost tail is not known any more, nor what it covered.
-                let forgotten = self.lossy && made.acknowledged;
-                assert!(
-                    made.lost == Loss::Row || forgotten,
-                    "I6: {name} {place:?} was dropped, and could be read"
-                );
-            } else {
-                assert!(
-                    made.acknowledged,
-                    "I4: {name} {place:?} (reading {value}) was released before it was acknowledged, up to {to:?}"
-                );
-            }
+            // A release that went with a lost tail is not known any more, nor what it covered.
+            let forgotten = self.lossy && made.acknowledged;
+            let (right, wrong) = match way {
+                Way::Delivered => (made.acknowledged, "released before it was acknowledged"),
+                Way::Dropped => (made.lost == Loss::Row || forgotten, "dropped, and could be read"),
+                Way::Dead => (made.rejected, "given up as dead, and was not rejected"),
+            };
+            assert!(
+                right,
+                "I4, I6: {name} {place:?} (reading {value}) was {wrong}, up to {to:?}"
+            );
+            self.of(value).dead = way == Way::Dead;
             let sensor = &mut self.sensors[index];
-            *(if dropped {
-                &mut sensor.dropped
-            } else {
-                &mut sensor.delivered
-            }) += 1;
-            *(if dropped {
-                &mut self.counts.dropped
-            } else {
-                &mut self.counts.released
-            }) += 1;
+            let (count, sum) = match way {
+                Way::Delivered => (&mut sensor.delivered, &mut self.counts.released),
+                Way::Dropped => (&mut sensor.dropped, &mut self.counts.dropped),
+                Way::Dead => (&mut sensor.dead, &mut self.counts.dead),
+            };
+            *count += 1;
+            *sum += 1;
         }
         self.sensors[index].released = Some(to);
     }
@@ -192,8 +211,8 @@ impl Oracle {
         );
         let dropped: u64 = standing.dropped.iter().sum();
         assert_eq!(
-            (standing.delivered, dropped),
-            (sensor.delivered, sensor.dropped),
+            (standing.delivered, dropped, standing.dead),
+            (sensor.delivered, sensor.dropped, sensor.dead),
             "I6: a checkpoint has other counters of {}",
             sensor.name
         );
@@ -207,10 +226,10 @@ impl Oracle {
             };
             let at = state.outputs.first().cloned().unwrap_or_default();
             let dropped = at.dropped.iter().sum();
-            let found = (state.next, state.accepted, at.delivered, dropped);
+            let found = (state.next, state.accepted, at.delivered, dropped, at.dead);
             assert_eq!(
                 found, expect,
-                "I5, I6: next, accepted, delivered, dropped of {number:?}"
+                "I5, I6: next, accepted, delivered, dropped, dead of {number:?}"
             );
         }
     }
@@ -278,6 +297,7 @@ impl Oracle {
             let at = state.outputs.first().cloned().unwrap_or_default();
             sensor.accepted = state.accepted;
             sensor.delivered = at.delivered;
+            sensor.dead = at.dead;
             sensor.dropped = at.dropped.iter().sum();
             let place =
                 |(epoch, through)| Some((self.epochs.iter().position(|known| *known == epoch)?, through));
