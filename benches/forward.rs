@@ -106,6 +106,7 @@ fn settings(bootstrap: &str) -> Settings {
         compression: "zstd".to_owned(),
         acks: Acks::All,
         headers: vec![("origin".to_owned(), "edge".to_owned())],
+        max_rate: None,
         librdkafka: Vec::new(),
     }
 }
@@ -164,6 +165,7 @@ fn forward(bootstrap: &str, readings: u64) -> Result<Figures, Failure> {
         under_way: UNDER_WAY,
         hold: Duration::ZERO,
         rules: Box::new(move |_| rules),
+        destination: Box::new(|_| "readings".into()),
         seed: 1,
     });
     let tail = spool.tail();

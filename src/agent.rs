@@ -15,6 +15,7 @@ use crate::intake::catalog::Catalog;
 use crate::intake::committer::{Committer, Tally};
 use crate::intake::inbox::Inbox;
 use crate::queue::appender::{Appender, Commit};
+use crate::queue::dead::DeadLetters;
 use crate::queue::fold::Ledger;
 use crate::queue::open::{Finding, Queue, Settings, draw_epoch, open};
 use crate::queue::retention::{Limits, WhenFull};
@@ -84,6 +85,7 @@ struct View {
     observer: Observer,
     /// What each sensor had accepted when the queue was opened.
     accepted_before: Vec<u64>,
+    letters: Arc<DeadLetters>,
     forwarder: Mutex<Option<Forwarder>>,
     sources: Mutex<Vec<Arc<crate::source::Health>>>,
     warnings: Vec<String>,
@@ -117,7 +119,8 @@ impl Agent {
             .into_iter()
             .next()
             .ok_or_else(|| bug("a queue without an output"))?;
-        let forwarder = forwarding::start(&config, spool, &clock, &inbox)?;
+        let letters = Arc::new(DeadLetters::of(&config.queue.directory));
+        let forwarder = forwarding::start(&config, spool, &clock, &inbox, &letters)?;
         let view = Arc::new(View {
             device: config.device.id.clone(),
             directory: config.queue.directory.display().to_string(),
@@ -132,6 +135,7 @@ impl Agent {
                 .map(|sensor| sensor.accepted)
                 .collect(),
             observer: queue.observer,
+            letters,
             forwarder: Mutex::new(Some(forwarder)),
             sources: Mutex::default(),
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
@@ -183,6 +187,7 @@ impl Agent {
         if let Some(forwarder) = forwarder {
             forwarder.stop(LAST_REPORTS);
         }
+        self.view.letters.close();
         drop(self.outbox);
         let Ok(appender) = appender else {
             tracing::warn!("the disk did not answer in time: the last commit is left to chance");

@@ -43,6 +43,9 @@ pub trait Format: Send {
         sink: &mut dyn FnMut(&Record<'_>) -> ControlFlow<()>,
     ) -> usize;
 
+    /// The topic of a sensor's records.
+    fn topic(&self, def: &SensorDef) -> String;
+
     /// A topic to ask the broker about before anything was sent: the one all records go to, or for a template one that
     /// the same rules of a cluster cover. It need not exist.
     fn probe_topic(&self) -> String;
@@ -77,6 +80,12 @@ impl Routing {
     pub fn probe_topic(&self) -> String {
         self.topic.topic(&self.device, "_", &[])
     }
+}
+
+/// A moment in milliseconds since 1970 as text: UTC, three decimals, "Z".
+#[must_use]
+pub fn utc(millis: i64) -> String {
+    String::from_utf8_lossy(time::Writer::default().text(millis)).into_owned()
 }
 
 /// What the formats share about milliseconds: the nanoseconds of a recorded time, truncated.

@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod broker;
+pub mod burial;
 pub mod core;
 pub mod driver;
 pub mod gate;
@@ -12,4 +13,5 @@ pub mod kafka;
 pub mod lane;
 pub mod needs;
 pub mod output;
+pub mod rate;
 pub mod trace;

@@ -23,6 +23,7 @@ pub mod appender;
 mod bytes;
 mod columns;
 pub mod cursor;
+pub mod dead;
 mod entries;
 pub mod fold;
 mod given_up;

@@ -170,6 +170,16 @@ pub struct LostUpstream {
     pub node_overflow: u64,
 }
 
+/// Dead letters: readings that Kafka will never take, kept to be sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DeadLetters {
+    /// How many are kept now; the ledger counts all since the queue was made.
+    pub kept: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Where they are.
+    pub directory: String,
+}
 /// A sensor.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sensor {
@@ -205,6 +215,9 @@ pub struct Kafka {
     pub reachable: Option<bool>,
     /// Records that were sent and not acknowledged yet.
     pub in_flight: u64,
+    /// Records that arrived, or may have, and were sent again since the start: at most so many came twice.
+    #[serde(default)]
+    pub possible_duplicates: u64,
     /// The last error that the client reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -235,6 +248,9 @@ pub struct Snapshot {
     /// Readings that never arrived.
     #[serde(default)]
     pub lost_upstream: LostUpstream,
+    /// Dead letters.
+    #[serde(default)]
+    pub dead_letters: DeadLetters,
     /// Kafka.
     pub kafka: Kafka,
     /// The sources, as they describe themselves.

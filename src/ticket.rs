@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::queue::types::{OutputNo, RowNo, Run};
-use crate::reading::{Epoch, SensorDef, SensorNo};
+use crate::reading::{Epoch, SensorDef, SensorId, SensorNo};
 
 /// Identifies a ticket in this process; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,7 +127,56 @@ impl Ticket {
     }
 }
 
-/// What became of a ticket. Nothing but `Delivered` releases readings.
+/// Why a broker will never take a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fault {
+    /// Larger than the topic takes, though it was sent alone.
+    TooLarge = 1,
+    /// Its time is further from the broker's than the topic allows.
+    InvalidTimestamp = 2,
+    /// Against a rule of the topic.
+    InvalidRecord = 3,
+}
+
+impl Fault {
+    /// The name in status and in dead letters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::InvalidTimestamp => "invalid-timestamp",
+            Self::InvalidRecord => "invalid-record",
+        }
+    }
+}
+
+/// A record that its broker will never take, as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadRecord {
+    /// Whose reading.
+    pub sensor: SensorId,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// The sequence number of the first reading in it.
+    pub first: u64,
+    /// That of the last one.
+    pub last: u64,
+    /// What is wrong with it.
+    pub fault: Fault,
+    /// The broker's words.
+    pub why: Arc<str>,
+    /// Where it was sent.
+    pub topic: String,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// Its time, milliseconds since 1970.
+    pub timestamp_ms: i64,
+}
+
+/// What became of a ticket. Nothing but `Delivered` and `RecordAtFault` releases readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Every record was acknowledged as `acks` asks.
@@ -136,13 +185,9 @@ pub enum Outcome {
     GivenUp(Arc<str>),
     /// A record is larger than the broker takes.
     TooLarge(Arc<str>),
-    /// The broker will never take this record: its own fault, not the topic's.
-    RecordAtFault {
-        /// The reading whose record it is.
-        sequence: u64,
-        /// What the broker said.
-        why: Arc<str>,
-    },
+    /// The broker will never take these records: their own fault, not the topic's. Every other record of the ticket was
+    /// acknowledged. At least one, in their order.
+    RecordAtFault(Vec<Arc<DeadRecord>>),
     /// Topic, authorization or credentials: nothing for this topic goes until somebody mends it.
     Misconfigured(Arc<str>),
     /// The client is of no more use; what was under way may or may not have arrived.

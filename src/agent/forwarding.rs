@@ -9,11 +9,13 @@ use crate::exit::{Code, Failure};
 use crate::format::Routing;
 use crate::format::json::Json;
 use crate::forward::broker::{Broker, BrokerError};
+use crate::forward::burial::Burial;
 use crate::forward::core::OutputCore;
 use crate::forward::driver::{self, Parts};
 use crate::forward::kafka::{self, Kafka};
 use crate::forward::output::{MEMORY, Output, Settings, UNDER_WAY, View};
 use crate::intake::inbox::Inbox;
+use crate::queue::dead::DeadLetters;
 use crate::queue::spool::Spool;
 use crate::reading::SensorDef;
 use crate::span::Rules;
@@ -30,16 +32,23 @@ pub(super) fn start(
     spool: Spool,
     clock: &Arc<Clock>,
     inbox: &Arc<Inbox>,
+    letters: &Arc<DeadLetters>,
 ) -> Result<Forwarder, Failure> {
     let seed = getrandom::u64().map_err(|error| Failure::new("draw a random number", error, Code::Io))?;
+    let topics = routing(config);
     let settings = Settings {
         output: spool.output(),
         memory: MEMORY,
         under_way: UNDER_WAY,
         hold: config.clock.hold_until_synced,
         rules: rules(config),
+        destination: Box::new(move |def| topics.topic(def).into()),
         seed,
     };
+    if let Some(topic) = config.kafka.dead_letter_topic.clone() {
+        kafka::redrive::follow(kafka_settings(config), topic, letters.clone())
+            .map_err(|error| Failure::new("start the forwarder", error, Code::Io))?;
+    }
     let inbox = inbox.clone();
     let parts = Parts {
         core: OutputCore::new(Output::new(settings)),
@@ -49,8 +58,9 @@ pub(super) fn start(
     };
     let (settings, format) = (kafka_settings(config), Box::new(Json::new(routing(config))));
     let started = Forwarder::start(parts, |events| {
-        let kafka = Kafka::start(settings, format, events)?;
-        Ok(Box::new(kafka) as Box<dyn Broker>)
+        let (device, letters) = (settings.device.clone(), letters.clone());
+        let kafka = |events| Ok(Box::new(Kafka::start(settings, format, events)?) as Box<dyn Broker>);
+        Ok(Box::new(Burial::start(device, letters, events, kafka)?) as Box<dyn Broker>)
     });
     started.map_err(|error| match &error {
         BrokerError::Settings(_) => {
@@ -102,6 +112,7 @@ fn kafka_settings(config: &Config) -> kafka::Settings {
             config::Acks::None => kafka::Acks::None,
         },
         headers: owned(&config.kafka.headers),
+        max_rate: config.forward.max_rate,
         librdkafka: owned(&config.kafka.librdkafka),
     }
 }
@@ -127,6 +138,7 @@ pub(super) fn report(
     let kafka = status::Kafka {
         reachable: Some(status.broker.reachable),
         in_flight: view.under_way as u64,
+        possible_duplicates: status.broker.possible_duplicates,
         last_error: status.broker.last_error.map(|error| error.to_string()),
         lanes: view
             .lanes

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{View, forwarding};
 use crate::queue::types::OutputNo;
 use crate::reading::SensorNo;
-use crate::status::{Clock, Intake, LostUpstream, Queue, Sensor, Snapshot};
+use crate::status::{Clock, DeadLetters, Intake, LostUpstream, Queue, Sensor, Snapshot};
 
 pub(super) fn snapshot(view: &View) -> Snapshot {
     let figures = view.observer.figures();
@@ -35,6 +35,7 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
         .unwrap_or_default();
     let healths = view.sources.lock().unwrap_or_else(PoisonError::into_inner);
     let shown: Vec<_> = healths.iter().map(|health| health.snapshot()).collect();
+    let letters = view.letters.figures();
     Snapshot {
         version: env!("CARGO_PKG_VERSION").into(),
         device: view.device.clone(),
@@ -57,6 +58,11 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
         intake: offers.all().into(),
         lost_upstream: LostUpstream {
             node_overflow: figures.lost_upstream,
+        },
+        dead_letters: DeadLetters {
+            kept: letters.letters,
+            bytes: letters.bytes,
+            directory: view.letters.folder().display().to_string(),
         },
         kafka,
         sources: shown

@@ -29,6 +29,8 @@ use super::problem::{Report, quoted};
 use super::value;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The least `max-rate`.
+const LEAST_RATE: u64 = 1024;
 
 /// Checks everything; `None` only after having reported why.
 pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Option<Config> {
@@ -62,6 +64,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Optio
         compression: kafka.compression,
         delivery: kafka.delivery,
         acks: kafka.acks,
+        dead_letter_topic: kafka.dead_letter_topic,
         headers: kafka.headers,
         librdkafka: kafka.librdkafka,
     };
@@ -181,15 +184,18 @@ fn span(section: Option<&Section>, inherited: Option<&Span>, report: &mut Report
 }
 
 fn forward(section: Option<&Section>, report: &mut Report<'_>) -> Forward {
+    let mut max_rate = None;
     if let Some(found) = section.and_then(|forward| forward.text("max-rate")) {
         let key = "forward.max-rate";
         match (found.value.as_str(), value::size(found.value)) {
             ("unlimited", _) => {}
-            (_, Ok(_)) => {
+            (_, Ok(bytes)) if bytes < LEAST_RATE => {
                 report
-                    .error(found.at, key, "not yet in this version: a limit on what is sent")
-                    .hint("\"unlimited\"");
+                    .error(found.at, key, format!("{} is too little", quoted(found.value)))
+                    .why("a reading is some 250 bytes: the queue would only grow")
+                    .hint("\"1KiB\" or more");
             }
+            (_, Ok(bytes)) => max_rate = Some(bytes),
             (text, Err(wrong)) => {
                 let problem = format!("{} {}", quoted(text), wrong.problem);
                 report
@@ -198,7 +204,7 @@ fn forward(section: Option<&Section>, report: &mut Report<'_>) -> Forward {
             }
         }
     }
-    Forward { max_rate: None }
+    Forward { max_rate }
 }
 
 fn clock(section: Option<&Section>, report: &mut Report<'_>) -> Clock {

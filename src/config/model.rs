@@ -94,6 +94,8 @@ pub struct Kafka {
     pub delivery: Delivery,
     /// Whose word counts as delivered.
     pub acks: Acks,
+    /// Where dead letters go beside the queue's directory, if anywhere.
+    pub dead_letter_topic: Option<String>,
     /// Headers beside the agent's own; none of them has the name of one of those.
     pub headers: Pairs,
     /// Passed on to librdkafka as they are, names and values as it writes them; nothing that breaks a promise.

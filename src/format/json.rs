@@ -148,6 +148,10 @@ impl Format for Json {
         done
     }
 
+    fn topic(&self, def: &SensorDef) -> String {
+        self.routing.topic(def)
+    }
+
     fn probe_topic(&self) -> String {
         self.routing.probe_topic()
     }

@@ -7,6 +7,7 @@ pub mod scripted;
 
 use std::sync::Arc;
 
+use crate::clock::Mono;
 use crate::ticket::{Report, Ticket};
 
 /// No room: try again after [`BrokerEvent::Room`].
@@ -55,6 +56,8 @@ pub struct BrokerStatus {
     pub bytes_under_way: usize,
     /// Clients made since the start: above one, the others were lost to errors that are fatal to a client.
     pub clients: u32,
+    /// Records that arrived, or may have, and were sent again.
+    pub possible_duplicates: u64,
 }
 
 /// Sends tickets and reports on them.
@@ -82,6 +85,11 @@ pub trait Broker: Send {
 
     /// Whether a connection is up.
     fn reachable(&self) -> bool;
+
+    /// When [`Broker::resume`] has to be called at the latest; `None` while time alone changes nothing.
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
 
     /// What `status` shows.
     fn status(&self) -> BrokerStatus;

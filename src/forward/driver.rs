@@ -295,7 +295,7 @@ impl<C: Core> Driver<C> {
         if !read_all {
             return Round::Again;
         }
-        let deadlines = [self.core.deadline(), self.renew, self.end];
+        let deadlines = [self.core.deadline(), self.broker.deadline(), self.renew, self.end];
         Round::Wait(deadlines.into_iter().flatten().min())
     }
 
@@ -356,6 +356,9 @@ impl<C: Core> Driver<C> {
         if self.core.deadline().is_some_and(|deadline| deadline <= now) {
             let synchronized = self.clock.is_synchronized();
             self.core.tick(now, synchronized, &mut self.actions);
+        }
+        if self.broker.deadline().is_some_and(|deadline| deadline <= now) {
+            self.send_waiting(now);
         }
         if self.renew.is_some_and(|at| at <= now) && self.end.is_none() {
             self.renew = match self.broker.renew() {

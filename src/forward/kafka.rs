@@ -8,16 +8,24 @@
 //! A ticket larger than what is left of the window is handed over in part and continued when there is room, so that one
 //! ticket never takes more memory than the window.
 //!
-//! When a broker refuses a batch for one of its records, librdkafka does not say for which. So such tickets are sent again
-//! by a second client, made for that and kept, which packs every record alone: what fails there is at fault itself.
+//! When a broker refuses a batch for one of its records, or for its size, librdkafka does not say for which. So such
+//! tickets are sent again by a second client, made for that and kept, which packs every record alone: what fails there is
+//! at fault itself.
+//!
+//! Tickets for a topic that is not known to be good wait here, outside of the client and its window, until a broker has
+//! said so ([`ask`]).
 
+mod ask;
 mod client;
 pub mod consumer;
 mod context;
+mod courier;
 mod errors;
 mod headers;
 pub mod mock;
+pub mod redrive;
 mod settings;
+mod topic_book;
 pub mod topics;
 mod under_way;
 
@@ -32,18 +40,24 @@ use rdkafka::producer::BaseRecord;
 use rdkafka::types::RDKafkaErrorCode;
 
 use self::client::{Client, Producer};
-use self::context::{Shared, why};
-use self::errors::class;
+use self::context::Shared;
+use self::errors::{Class, refusal};
 use self::headers::Common;
 pub use self::settings::{Acks, Settings};
+use self::topic_book::TopicBook;
 use self::under_way::{UnderWay, Verdict, cost};
 use super::broker::{Broker, BrokerError, BrokerStatus, Busy, Events};
+use super::rate::Bucket;
+use crate::clock::{self, Mono};
 use crate::format::{Format, Record};
-use crate::ticket::{Report, Ticket};
+use crate::ticket::{Outcome, Report, Ticket};
 
 /// What may be under way at once, in bytes of memory: some 8,000 small records, enough for hundreds of thousands a
 /// second, and a fraction of what the whole agent may take.
 const WINDOW: usize = 6 << 20;
+
+/// About what headers and framing add to a record on its way.
+const HEADERS: usize = 128;
 
 /// The broker.
 pub struct Kafka {
@@ -56,6 +70,9 @@ pub struct Kafka {
     prover: Option<Client>,
     /// Tickets being handed over, in order: one that was taken in part, and those to be proven.
     sending: VecDeque<Sending>,
+    topics: TopicBook,
+    /// Bounds what goes, if that is bounded.
+    rate: Option<Bucket>,
     ready: VecDeque<Report>,
 }
 
@@ -103,6 +120,7 @@ impl Kafka {
         window: usize,
     ) -> Result<Self, BrokerError> {
         let config = settings.client_config();
+        let rate = settings.max_rate.map(|rate| Bucket::new(rate, clock::mono()));
         let shared = Shared::new(events, window);
         let client = Client::start(&config, &shared, &format.probe_topic())?;
         shared.clients.fetch_add(1, Ordering::Relaxed);
@@ -114,6 +132,8 @@ impl Kafka {
             client: Some(client),
             prover: None,
             sending: VecDeque::new(),
+            topics: TopicBook::default(),
+            rate,
             ready: VecDeque::new(),
         })
     }
@@ -121,6 +141,41 @@ impl Kafka {
     /// The client, when it takes records.
     fn usable(&self) -> Option<&Client> {
         self.client.as_ref().filter(|client| !client.context().is_lost())
+    }
+
+    /// Keeps a ticket until it is known whether its topic may be used, and sees to it that somebody asks.
+    fn ask_before(&mut self, topic: &str, ticket: Arc<Ticket>) {
+        let Some(topic) = self.topics.hold(topic, ticket) else {
+            return;
+        };
+        self.shared.questions.ask(&topic);
+        if let Some(client) = self.usable() {
+            client.answer_questions(&self.shared);
+        }
+    }
+
+    /// Takes up what was found out about topics since.
+    fn hear(&mut self) {
+        self.hear_doubts();
+        for (topic, answer) in self.shared.questions.answers() {
+            let tickets = self.topics.answered(topic, answer.is_ok());
+            match answer {
+                Ok(()) => {
+                    let sendings = tickets.into_iter().map(|ticket| Sending::new(ticket, false));
+                    self.sending.extend(sendings);
+                }
+                Err(why) => self.ready.extend(tickets.into_iter().map(|ticket| Report {
+                    ticket: ticket.id,
+                    outcome: Outcome::Misconfigured(why.clone()),
+                })),
+            }
+        }
+    }
+
+    fn hear_doubts(&mut self) {
+        for topic in self.shared.doubts() {
+            self.topics.doubt(&topic);
+        }
     }
 
     /// Makes the client with the same settings that packs every record alone, unless there is one.
@@ -139,7 +194,9 @@ impl Kafka {
 
     /// All of it is handed over: the ticket's own reference is given back.
     fn finish(&mut self, sending: &Sending) {
-        match sending.under_way.done() {
+        let verdict = sending.under_way.done();
+        (verdict.iter()).for_each(|verdict| self.shared.note(&sending.under_way, verdict));
+        match verdict {
             Some(Verdict::Report(report)) => self.ready.push_back(report),
             Some(Verdict::Prove(ticket)) => self.sending.push_front(Sending::new(ticket, true)),
             None => {}
@@ -152,18 +209,26 @@ impl Kafka {
         let Some(client) = client.as_ref().filter(|client| !client.context().is_lost()) else {
             return false;
         };
-        let (producer, shared) = (client.producer(), &self.shared);
+        let (producer, shared, rate) = (client.producer(), &self.shared, &mut self.rate);
         let mut common = Common::new(&self.settings.device, &self.settings.headers, &sending.ticket);
         let mut refused = false;
-        let mut sink =
-            |record: &Record<'_>| match produce(producer, shared, &mut common, &sending.under_way, record) {
-                Handed::Over => ControlFlow::Continue(()),
+        let mut sink = |record: &Record<'_>| {
+            if rate.as_mut().is_some_and(|rate| !rate.is_open(clock::mono())) {
+                return ControlFlow::Break(());
+            }
+            match produce(producer, shared, &mut common, &sending.under_way, record) {
+                Handed::Over => {
+                    let weight = record.key.len() + record.value.len() + HEADERS;
+                    rate.iter_mut().for_each(|rate| rate.take(weight));
+                    ControlFlow::Continue(())
+                }
                 Handed::Full => ControlFlow::Break(()),
                 Handed::Refused => {
                     refused = true;
                     ControlFlow::Break(())
                 }
-            };
+            }
+        };
         sending.done = self.format.write(&sending.ticket, sending.done, &mut sink);
         refused || sending.done >= sending.ticket.len()
     }
@@ -203,7 +268,7 @@ fn produce(
         other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
     };
     if code != RDKafkaErrorCode::QueueFull {
-        under_way.fault(class(code), record.first, || why(code, record.topic));
+        shared.refused(under_way, refusal(code, record.topic), record);
     }
     // Not the last: the one for handing over is still to come.
     let verdict = under_way.done();
@@ -212,7 +277,12 @@ fn produce(
         shared.gauge.want();
         return Handed::Full;
     }
-    Handed::Refused
+    // Each record by itself: the others are none the worse for it.
+    if under_way.alone() {
+        Handed::Over
+    } else {
+        Handed::Refused
+    }
 }
 
 impl Broker for Kafka {
@@ -220,6 +290,12 @@ impl Broker for Kafka {
         if self.usable().is_none() {
             self.shared.gauge.want();
             return Err(Busy);
+        }
+        self.hear_doubts();
+        let topic = self.format.topic(&ticket.def);
+        if !self.topics.is_good(&topic) {
+            self.ask_before(&topic, ticket);
+            return Ok(());
         }
         if !self.sending.is_empty() || !self.shared.gauge.has_room() {
             return Err(Busy);
@@ -230,15 +306,14 @@ impl Broker for Kafka {
     }
 
     fn resume(&mut self) {
+        self.hear();
         for ticket in self.shared.suspects() {
             self.sending.push_front(Sending::new(ticket, true));
         }
         while let Some(mut sending) = self.sending.pop_front() {
             if sending.alone && !self.has_prover() {
-                let why = || "it could not be found out which record is at fault".into();
-                sending
-                    .under_way
-                    .fault(errors::Class::Again, sending.ticket.first(), why);
+                let why = "it could not be found out which record is at fault".into();
+                (sending.under_way).fault(Class::Again, sending.ticket.first(), why);
             } else if !self.hand_over(&mut sending) {
                 self.sending.push_front(sending);
                 return;
@@ -260,20 +335,24 @@ impl Broker for Kafka {
         }
         // Tickets that the old ones took in part are over with them.
         for sending in std::mem::take(&mut self.sending) {
-            let why = || "the client was replaced".into();
-            sending
-                .under_way
-                .fault(errors::Class::Client, sending.ticket.first(), why);
+            let why = "the client was replaced".into();
+            (sending.under_way).fault(Class::Client, sending.ticket.first(), why);
             self.finish(&sending);
         }
         let client = Client::start(&self.config, &self.shared, &self.format.probe_topic())?;
         self.shared.clients.fetch_add(1, Ordering::Relaxed);
+        client.answer_questions(&self.shared);
         self.client = Some(client);
         Ok(())
     }
 
     fn reachable(&self) -> bool {
         self.shared.is_up()
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        let waits = !self.sending.is_empty();
+        self.rate.as_ref().filter(|_| waits).and_then(Bucket::opens)
     }
 
     fn status(&self) -> BrokerStatus {
@@ -283,6 +362,7 @@ impl Broker for Kafka {
             records_under_way: self.shared.gauge.records(),
             bytes_under_way: self.shared.gauge.bytes(),
             clients: self.shared.clients.load(Ordering::Relaxed),
+            possible_duplicates: self.shared.possible_duplicates.load(Ordering::Relaxed),
         }
     }
 

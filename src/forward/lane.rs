@@ -3,8 +3,8 @@
 //! ```text
 //! Idle ──▶ InFlight{ticket} ── delivered ──▶ Idle
 //!              │ given up, can help to try again ──▶ Backoff (full jitter, for ever, identical bytes)
-//!              │ too large ──▶ split: halve the spans, then the readings; a single one too large ──▶ Halted
-//!              │ record at fault ──▶ Halted (the seam for dead letters)
+//!              │ too large ──▶ split: halve the spans, then the readings
+//!              │ records at fault, which are kept as dead letters ──▶ Idle
 //!              └ topic or credentials at fault ──▶ Halted{why}: keeps queueing, says so, tries again slowly
 //! ```
 //!

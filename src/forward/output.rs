@@ -24,7 +24,7 @@ use crate::clock::Mono;
 use crate::planted::{self, Bug};
 use crate::queue::mailbox::Progress;
 use crate::queue::spool::OutputStart;
-use crate::queue::types::{Entry, OutputNo, Release, Row, RowNo};
+use crate::queue::types::{Entry, OutputNo, Row, RowNo};
 use crate::reading::{Epoch, SensorDef, SensorNo};
 use crate::span::Rules;
 use crate::ticket::{Outcome, Report, Ticket, TicketId};
@@ -33,8 +33,11 @@ use schedule::Schedule;
 mod parking;
 mod room;
 mod schedule;
+mod sending;
+mod shares;
 mod view;
 
+pub use shares::Destination;
 pub use view::{LaneView, View};
 
 /// Bytes that are read and not released, in memory; about 80,000 readings of one number.
@@ -56,6 +59,8 @@ pub struct Settings {
     pub hold: Duration,
     /// How each sensor's readings are cut.
     pub rules: Box<dyn Fn(&SensorDef) -> Rules + Send>,
+    /// Where a sensor's records go, as far as it fails as one.
+    pub destination: Box<dyn Fn(&SensorDef) -> Destination + Send>,
     /// Where the jitter begins.
     pub seed: u64,
 }
@@ -89,6 +94,11 @@ pub struct Output {
     needs: Needs,
     gate: Gate,
     dice: Dice,
+    /// Where each lane's records go.
+    destinations: HashMap<SensorNo, (Arc<SensorDef>, Destination)>,
+    shares: shares::Shares,
+    /// Lanes with something to send for which their destination has no room.
+    blocked: HashMap<Destination, VecDeque<SensorNo>>,
     /// Lanes with something to send, in turn.
     ready: VecDeque<SensorNo>,
     is_ready: BTreeSet<SensorNo>,
@@ -129,6 +139,9 @@ impl Output {
     pub fn new(settings: Settings) -> Self {
         let (gate, dice) = (Gate::new(settings.hold), Dice::new(settings.seed));
         Self {
+            destinations: HashMap::new(),
+            shares: shares::Shares::new(settings.under_way),
+            blocked: HashMap::new(),
             settings,
             lanes: BTreeMap::new(),
             released: HashMap::new(),
@@ -214,6 +227,7 @@ impl Output {
                 continue;
             }
             let run = Arc::new(run);
+            self.destine(sensor, def);
             let lane = lane_of(&mut self.lanes, &self.settings, &self.released, sensor, def);
             lane.side = side;
             let stored = Stored {
@@ -298,7 +312,15 @@ impl Output {
         let Some(lane) = self.lanes.get_mut(&sensor) else {
             return;
         };
-        let delivered = report.outcome == Outcome::Delivered;
+        let delivered = matches!(report.outcome, Outcome::Delivered | Outcome::RecordAtFault(_));
+        if let Some(to) = self.shares.reported(report.ticket, delivered, now)
+            && let Some(blocked) = self.blocked.remove(&to)
+        {
+            blocked
+                .into_iter()
+                .rev()
+                .for_each(|sensor| self.ready.push_front(sensor));
+        }
         if let State::InFlight(ticket) = &lane.state
             && let Some(sent) = self.sent.at(sensor)
         {
@@ -419,39 +441,6 @@ impl Output {
             self.timers
                 .set(sensor, Some(due.map_or(later, |due| due.min(later))));
         }
-    }
-
-    /// Sends while there is something to send and the allowance is not used up.
-    fn dispatch(&mut self) {
-        while self.under_way < self.settings.under_way
-            && let Some(sensor) = self.ready.pop_front()
-        {
-            self.is_ready.remove(&sensor);
-            let Some(lane) = self.lanes.get_mut(&sensor) else {
-                continue;
-            };
-            let id = TicketId(self.next_ticket);
-            if let Some(ticket) = lane.ticket(id, self.gate.is_open(), &mut self.entries) {
-                self.next_ticket += 1;
-                self.send(ticket);
-            }
-            self.settle(sensor);
-        }
-    }
-
-    fn send(&mut self, ticket: Arc<Ticket>) {
-        if planted::has(Bug::ReleaseBeforeReport) {
-            self.entries.push(Entry::Release(Release {
-                output: ticket.output,
-                sensor: ticket.sensor,
-                epoch: ticket.epoch,
-                through: ticket.last(),
-            }));
-        }
-        self.under_way += ticket.len();
-        self.tickets.insert(ticket.id, ticket.sensor);
-        self.sent.set(ticket.sensor, Some(self.now));
-        self.sends.push(ticket);
     }
 }
 

@@ -66,6 +66,11 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
             span(lane.for_ms)
         )?;
     }
+    if s.dead_letters.kept > 0 {
+        let (kept, bytes) = (s.dead_letters.kept, bytesize::ByteSize(s.dead_letters.bytes));
+        let directory = &s.dead_letters.directory;
+        writeln!(out, "dead     {kept} letters kept, {bytes} in {directory}")?;
+    }
     s.sources.iter().try_for_each(|found| source(out, found))?;
     let shown = if all {
         s.sensors.len()
@@ -188,8 +193,12 @@ fn kafka(s: &Snapshot) -> String {
         .last_error
         .as_deref()
         .map_or(String::new(), |error| format!("; last error: {error}"));
+    let twice = match s.kafka.possible_duplicates {
+        0 => String::new(),
+        count => format!("; {count} records may have come twice"),
+    };
     format!(
-        "{state}, {} readings under way, lanes: {}{error}",
+        "{state}, {} readings under way, lanes: {}{twice}{error}",
         s.kafka.in_flight,
         lanes.join(", ")
     )

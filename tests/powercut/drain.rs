@@ -35,6 +35,7 @@ pub fn drain(spool: &Spool, mut deliver: impl FnMut(&Ticket)) -> Result<Vec<Stri
         under_way: UNDER_WAY,
         hold: Duration::ZERO,
         rules: Box::new(move |_| rules),
+        destination: Box::new(|_| "readings".into()),
         seed: 1,
     });
     let mut now = Mono(1_000_000_000);

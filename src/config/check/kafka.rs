@@ -28,6 +28,7 @@ pub(super) struct Found {
     pub(super) compression: Compression,
     pub(super) delivery: Delivery,
     pub(super) acks: Acks,
+    pub(super) dead_letter_topic: Option<String>,
     pub(super) headers: Pairs,
     pub(super) librdkafka: Pairs,
 }
@@ -47,6 +48,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Found
         compression: compression(section),
         delivery: Delivery::AtLeastOnce,
         acks: acks(section, report),
+        dead_letter_topic: section.and_then(|kafka| plain_topic(kafka, "dead-letter-topic", report)),
         headers: section
             .map(|kafka| names::headers(kafka.pairs("headers"), &kafka.key("headers"), report))
             .unwrap_or_default(),
@@ -177,6 +179,27 @@ fn topic_characters(topic: &Placed, key: &str, report: &mut Report<'_>) {
         let problem = format!("Kafka does not allow a topic called {}", quoted(name));
         report.error(topic.at, key, problem);
     }
+}
+
+/// A topic that is one topic: a name without placeholders, and not the one that readings go to.
+fn plain_topic(kafka: &Section, name: &str, report: &mut Report<'_>) -> Option<String> {
+    let found = kafka.text(name)?;
+    let (key, topic) = (kafka.key(name), found.value.as_str());
+    let wrong = topic.chars().find(|c| !is_topic_character(*c));
+    let readings = kafka.text("topic").map_or("temperature", |found| found.value);
+    let problem = if let Some(c) = wrong {
+        format!("a topic cannot have {} in its name", quoted(&c.to_string()))
+    } else if topic.is_empty() || matches!(topic, "." | "..") || topic.len() > MAX_TOPIC {
+        format!("Kafka does not allow a topic called {}", shown(&quoted(topic)))
+    } else if topic == readings {
+        "is the topic that readings go to".to_owned()
+    } else {
+        return Some(topic.to_owned());
+    };
+    report
+        .error(found.at, &key, problem)
+        .why("it is one name, of letters, digits, '.', '_' and '-', that no reading goes to");
+    None
 }
 
 /// Whether all sensors have the tags that a template needs, and its texts are short enough.

@@ -37,7 +37,7 @@ static KAFKA: &[Key] = &[
     now("acks", OneOf(ACKS)),
     now("headers", Pairs),
     to_come("events-topic", Announced, "events as records"),
-    to_come("dead-letter-topic", Announced, "dead letters as records"),
+    now("dead-letter-topic", Text),
     to_come("progress-topic", Announced, "exactly-once delivery"),
     now("librdkafka", Properties),
     to_come("tls", Table(later::TLS), "TLS to the brokers"),

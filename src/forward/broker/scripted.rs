@@ -168,6 +168,7 @@ impl Broker for Scripted {
             records_under_way: state.under_way.iter().map(|ticket| ticket.len()).sum(),
             bytes_under_way: 0,
             clients: state.clients,
+            possible_duplicates: 0,
         }
     }
 

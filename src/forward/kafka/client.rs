@@ -11,6 +11,7 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _};
 use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 
+use super::ask;
 use super::context::{Context, Shared};
 use crate::forward::broker::{BrokerError, BrokerEvent};
 
@@ -84,6 +85,20 @@ impl Client {
         self.producer.context()
     }
 
+    /// Sees to it that what is asked about topics is answered.
+    pub(super) fn answer_questions(&self, shared: &Arc<Shared>) {
+        while shared.questions.wants_asker() {
+            let (producer, end) = (Arc::downgrade(&self.producer), self.end.clone());
+            let alarm = Alarm(shared.clone());
+            let asker = spawn("kafka-topics", move || ask::run(&producer, &end.ended, &alarm.0));
+            if let Err(error) = asker {
+                // Asked again with the next topic, or the next client.
+                tracing::error!(%error, "no thread to ask about topics");
+                return shared.questions.no_asker();
+            }
+        }
+    }
+
     /// Gives the client up: everything under way is reported as lost, and its threads take it down.
     pub(super) fn retire(self, shared: &Shared) {
         self.context().retire();
@@ -143,6 +158,11 @@ fn watch_link(producer: &Weak<Producer>, end: &End, shared: &Shared, topic: &str
         drop(producer);
         if end.ended.load(Ordering::Acquire) {
             return;
+        }
+        if let Ok(metadata) = &answer
+            && let Some(good @ Ok(())) = ask::judge(metadata, topic)
+        {
+            shared.questions.answer(topic.into(), good);
         }
         shared.set_link(answer.is_ok(), doubts);
         if answer.is_err() {

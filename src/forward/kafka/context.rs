@@ -4,7 +4,7 @@
 //! then, not a flood, and that nothing here blocks for long. Must not know lanes, or what is sent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +15,11 @@ use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers as _, Message as
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::errors::{class, loses_client};
+use super::ask::Questions;
+use super::errors::{Class, Refusal, loses_client, refusal};
 use super::under_way::{Gauge, UnderWay, Verdict, cost};
 use crate::clock::{self, Mono};
+use crate::format::Record;
 use crate::forward::broker::{BrokerEvent, Events};
 use crate::ticket::Ticket;
 
@@ -50,6 +52,12 @@ pub(super) struct Shared {
     lines: Mutex<Lines>,
     /// Tickets in which a record may be at fault.
     suspects: Mutex<Vec<Arc<Ticket>>>,
+    /// What is asked about topics.
+    pub(super) questions: Questions,
+    /// Topics with which something is wrong.
+    doubts: Mutex<Vec<Box<str>>>,
+    /// Records that have arrived, or may have, and are sent again with the rest of their ticket.
+    pub(super) possible_duplicates: AtomicU64,
 }
 
 impl Shared {
@@ -67,6 +75,9 @@ impl Shared {
             last_error: Mutex::new(None),
             lines: Mutex::new(Lines::default()),
             suspects: Mutex::new(Vec::new()),
+            questions: Questions::default(),
+            doubts: Mutex::new(Vec::new()),
+            possible_duplicates: AtomicU64::new(0),
         })
     }
 
@@ -83,6 +94,28 @@ impl Shared {
         std::mem::take(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A record was not taken. What is wrong with its topic has to be asked about again.
+    pub(super) fn refused(&self, ticket: &UnderWay, refusal: Refusal, record: &Record<'_>) {
+        if refusal.class == Class::Misconfigured {
+            let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            if !doubts.iter().any(|known| **known == *record.topic) {
+                doubts.push(record.topic.into());
+            }
+        }
+        ticket.refused(refusal, record);
+    }
+
+    /// The topics that have to be asked about again; each is given once.
+    pub(super) fn doubts(&self) -> Vec<Box<str>> {
+        std::mem::take(&mut *self.doubts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All of a ticket's records are dealt with: counts those that will come twice.
+    pub(super) fn note(&self, ticket: &UnderWay, verdict: &Verdict) {
+        let again = ticket.comes_again(verdict);
+        self.possible_duplicates.fetch_add(again, Ordering::Relaxed);
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.link_is_up.load(Ordering::Acquire)
     }
@@ -95,6 +128,7 @@ impl Shared {
             true => LinkState::Suspect,
             false => LinkState::Down,
         };
+        self.link_changed.notify_all();
         drop(link);
         if self.link_is_up.swap(up, Ordering::AcqRel) == up {
             return;
@@ -125,6 +159,14 @@ impl Shared {
         });
         let link = waited.unwrap_or_else(PoisonError::into_inner);
         (link.state == LinkState::Suspect, link.doubts)
+    }
+
+    /// Waits until the link is not known to be down, or `ended` says that it does not matter any more.
+    pub(super) fn wait_for_link(&self, ended: &AtomicBool) {
+        let waited = self.link_changed.wait_while(self.lock_link(), |link| {
+            link.state == LinkState::Down && !ended.load(Ordering::Acquire)
+        });
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Waits for that long, or until somebody wakes all waiters.
@@ -191,20 +233,30 @@ impl Context {
 
     fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, ticket: &UnderWay) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        ticket.fault(class(code), sequence(message), || why(code, message.topic()));
+        let record = as_sent(message);
+        let refusal = refusal(code, record.topic);
         if loses_client(code) && self.becomes_lost() {
-            (self.shared.events)(BrokerEvent::Lost(why(code, message.topic())));
+            (self.shared.events)(BrokerEvent::Lost(refusal.why.clone()));
         }
+        self.shared.refused(ticket, refusal, &record);
     }
 }
 
-/// The words for a record that failed.
-pub(super) fn why(code: RDKafkaErrorCode, topic: &str) -> Arc<str> {
-    format!("{code} (topic {topic})").into()
+/// The record as it was handed over.
+fn as_sent<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
+    let (first, last) = sequences(message);
+    Record {
+        topic: message.topic(),
+        key: message.key().unwrap_or_default(),
+        value: message.payload().unwrap_or_default(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
+        first,
+        last,
+    }
 }
 
-/// The sequence number that the record carries: of the first reading in it.
-fn sequence(message: &BorrowedMessage<'_>) -> u64 {
+/// The sequence numbers that the record carries, of the first and of the last reading in it.
+fn sequences(message: &BorrowedMessage<'_>) -> (u64, u64) {
     let headers = message.headers();
     let value = headers.and_then(|headers| {
         let mut all = headers.iter();
@@ -213,10 +265,9 @@ fn sequence(message: &BorrowedMessage<'_>) -> u64 {
     let text = value
         .and_then(|value| std::str::from_utf8(value).ok())
         .unwrap_or("");
-    text.split('-')
-        .next()
-        .and_then(|first| first.parse().ok())
-        .unwrap_or(0)
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.parse().unwrap_or(0);
+    (number(first), number(last))
 }
 
 impl ClientContext for Context {
@@ -257,7 +308,10 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<UnderWay>) {
         let message = match result {
-            Ok(message) => message,
+            Ok(message) => {
+                ticket.arrived();
+                message
+            }
             Err((error, message)) => {
                 self.failed(error, message, &ticket);
                 message
@@ -268,7 +322,11 @@ impl ProducerContext for Context {
             message.payload().map_or(0, <[u8]>::len),
         );
         let room = self.shared.gauge.remove(cost);
-        match ticket.done() {
+        let verdict = ticket.done();
+        verdict
+            .iter()
+            .for_each(|verdict| self.shared.note(&ticket, verdict));
+        match verdict {
             Some(Verdict::Report(report)) => (self.shared.events)(BrokerEvent::Report(report)),
             // Whoever hands over records is told by the same event as when there is room.
             Some(Verdict::Prove(ticket)) => self.shared.suspect_ticket(ticket),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::ticket::Outcome;
+use crate::ticket::{Fault, Outcome};
 
 /// What is to be done about a record that was not delivered, mildest first: the worst of a ticket decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -235,12 +235,48 @@ pub(super) fn class(code: Code) -> Class {
     row.map_or(Class::Again, |(_, class, _)| *class)
 }
 
-/// The outcome of a class, with the words for it and the record it is about.
-pub(super) fn outcome(class: Class, sequence: u64, why: Arc<str>) -> Outcome {
+/// What an error says of one record.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) class: Class,
+    /// What the record's own fault is, if it is one.
+    pub(super) fault: Fault,
+    /// The broker may have it nevertheless.
+    pub(super) may_have_arrived: bool,
+    pub(super) why: Arc<str>,
+}
+
+/// What an error says of a record of that topic.
+pub(super) fn refusal(code: Code, topic: &str) -> Refusal {
+    let class = class(code);
+    Refusal {
+        class,
+        fault: match code {
+            Code::InvalidTimestamp => Fault::InvalidTimestamp,
+            _ if class == Class::TooLarge => Fault::TooLarge,
+            _ => Fault::InvalidRecord,
+        },
+        may_have_arrived: match class {
+            Class::Again => code != Code::InvalidDifferentRecord,
+            Class::Client => code != Code::PurgeQueue,
+            Class::TooLarge | Class::Record | Class::Misconfigured => false,
+        },
+        why: why(code, topic),
+    }
+}
+
+/// The words for a record that failed.
+pub(super) fn why(code: Code, topic: &str) -> Arc<str> {
+    format!("{code} (topic {topic})").into()
+}
+
+/// The outcome of a class, with the words for it.
+pub(super) fn outcome(class: Class, why: Arc<str>) -> Outcome {
     match class {
         Class::Again => Outcome::GivenUp(why),
+        // A record's own fault that was not proven is no word on anything: it is sent again.
+        Class::Record => Outcome::GivenUp(why),
         Class::TooLarge => Outcome::TooLarge(why),
-        Class::Record => Outcome::RecordAtFault { sequence, why },
         Class::Misconfigured => Outcome::Misconfigured(why),
         Class::Client => Outcome::ClientLost(why),
     }

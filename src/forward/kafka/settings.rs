@@ -30,6 +30,8 @@ pub struct Settings {
     pub acks: Acks,
     /// Headers of every record, beside the agent's own.
     pub headers: Vec<(String, String)>,
+    /// Bytes a second at most, before compression; `None`: as many as there are.
+    pub max_rate: Option<u64>,
     /// Passed on to librdkafka as they are.
     pub librdkafka: Vec<(String, String)>,
 }
@@ -138,6 +140,7 @@ mod tests {
             compression: "zstd".to_owned(),
             acks,
             headers: Vec::new(),
+            max_rate: None,
             librdkafka: librdkafka
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

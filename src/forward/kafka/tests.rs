@@ -12,9 +12,11 @@ use crate::format::Routing;
 use crate::format::json::Json;
 use crate::forward::broker::BrokerEvent;
 use crate::queue::types::{Column, Marks, MonoColumn, OutputNo, Run};
-use crate::reading::{Epoch, Measurement, Quality, SensorDef, SensorId, SensorNo, TimeQuality, ValueKind};
+use crate::reading::{
+    Epoch, Measurement, Quality, SensorDef, SensorId, SensorNo, TimeQuality, Value, ValueKind,
+};
 use crate::template::Template;
-use crate::ticket::{Outcome, Piece, Span, TicketId};
+use crate::ticket::{Fault, Outcome, Piece, Span, TicketId};
 
 /// Far more than anything here takes: a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +38,7 @@ impl Bench {
             compression: "none".to_owned(),
             acks: Acks::All,
             headers: vec![("origin".to_owned(), "edge".to_owned())],
+            max_rate: None,
             librdkafka: librdkafka
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -178,7 +181,6 @@ fn what_a_broker_refuses_for_now_is_sent_again_inside() {
 #[test]
 fn what_a_broker_refuses_for_good_has_its_class() {
     for (error, expect) in [
-        (Err::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "too large"),
         (Err::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "misconfigured"),
         (Err::RD_KAFKA_RESP_ERR_POLICY_VIOLATION, "misconfigured"),
         (Err::RD_KAFKA_RESP_ERR_UNKNOWN, "given up"),
@@ -186,7 +188,6 @@ fn what_a_broker_refuses_for_good_has_its_class() {
         let mut bench = Bench::new("good", WINDOW, &[]);
         bench.cluster.request_errors(Api::Produce, &[error]);
         let (name, why) = match bench.outcome_of(3) {
-            Outcome::TooLarge(why) => ("too large".to_owned(), why),
             Outcome::Misconfigured(why) => ("misconfigured".to_owned(), why),
             Outcome::GivenUp(why) => ("given up".to_owned(), why),
             other => panic!("{error:?}: {other:?}"),
@@ -200,42 +201,97 @@ fn what_a_broker_refuses_for_good_has_its_class() {
 /// The broker refuses a batch for a record and says not which: nothing is called at fault that was not alone.
 #[test]
 fn a_record_is_at_fault_only_when_it_is_refused_alone() {
-    let error = Err::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP;
-    let refused = |times| vec![error; times];
-    for (errors, readings, expect) in [
-        (refused(1), 1, None),
-        (refused(1), 5, None),
-        (refused(2), 5, Some(100_000)),
+    let late = |times| vec![Err::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP; times];
+    let large = |times| vec![Err::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; times];
+    for (errors, readings, expect, fault) in [
+        (late(1), 1, None, Fault::InvalidTimestamp),
+        (late(1), 5, None, Fault::InvalidTimestamp),
+        (late(2), 5, Some(100_000), Fault::InvalidTimestamp),
         (
-            [refused(1), vec![Err::RD_KAFKA_RESP_ERR_NO_ERROR; 3], refused(1)].concat(),
+            [late(1), vec![Err::RD_KAFKA_RESP_ERR_NO_ERROR; 3], late(1)].concat(),
             5,
             Some(100_003),
+            Fault::InvalidTimestamp,
         ),
+        (large(1), 5, None, Fault::TooLarge),
+        (large(2), 5, Some(100_000), Fault::TooLarge),
     ] {
         let mut bench = Bench::new("good", WINDOW, &[]);
         bench.cluster.request_errors(Api::Produce, &errors);
         match (bench.outcome_of(readings), expect) {
             (Outcome::Delivered, None) => {}
-            (Outcome::RecordAtFault { sequence, .. }, Some(expect)) => assert_eq!(sequence, expect),
+            (Outcome::RecordAtFault(dead), Some(expect)) => {
+                let found: Vec<_> = dead.iter().map(|record| (record.first, record.fault)).collect();
+                assert_eq!(found, [(expect, fault)]);
+                assert_eq!((&*dead[0].topic, &dead[0].key[..]), ("good", &b"shed"[..]));
+                assert!(dead[0].value.starts_with(b"{\"sensorId\":\"shed\""));
+            }
             other => panic!("{errors:?}: {other:?}"),
         }
-        assert_eq!(bench.kafka.status().bytes_under_way, 0);
+        let status = bench.kafka.status();
+        assert_eq!((status.bytes_under_way, status.possible_duplicates), (0, 0));
         assert_eq!(bench.outcome_of(3), Outcome::Delivered);
     }
 }
 
 #[test]
-fn a_record_larger_than_the_client_takes_is_reported_without_being_sent() {
+fn a_record_larger_than_the_client_takes_is_at_fault_and_the_others_arrive() {
     let mut bench = Bench::new("good", WINDOW, &[("message.max.bytes", "1000")]);
-    let mut large = ticket(5, 2);
+    assert_eq!(bench.outcome_of(1), Outcome::Delivered);
+    let mut large = ticket(5, 3);
     let mut def = (*large.def).clone();
-    def.tags = vec![("tag".into(), "x".repeat(2000).into())];
+    def.measurements[0].kind = ValueKind::Text;
     large.def = Arc::new(def);
+    let mut run = (*large.spans[0].pieces[0].run).clone();
+    let text = |length: usize| Value::Text("x".repeat(length).into());
+    run.columns = vec![Column::Mixed(vec![text(1), text(2000), text(3)])];
+    large.spans[0].pieces[0].run = Arc::new(run);
     bench.kafka.send(Arc::new(large)).unwrap();
-    let report = bench.kafka.ready().expect("reported within the call");
-    assert!(matches!(report.outcome, Outcome::TooLarge(_)), "{report:?}");
+    let Outcome::RecordAtFault(dead) = bench.outcome(TicketId(5)) else {
+        panic!("the large one is at fault");
+    };
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].first, dead[0].fault), (500_001, Fault::TooLarge));
     assert_eq!(bench.kafka.status().bytes_under_way, 0);
     assert_eq!(bench.outcome_of(1), Outcome::Delivered);
+}
+
+#[test]
+fn a_topic_that_is_not_there_halts_at_once_and_is_seen_when_it_is_made() {
+    let mut bench = Bench::new("{sensor}", WINDOW, &[]);
+    bench
+        .cluster
+        .topic_error("shed", Err::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        .unwrap();
+    let absent = bench.outcome_of(100);
+    assert!(
+        matches!(&absent, Outcome::Misconfigured(why) if why.contains("shed")),
+        "{absent:?}"
+    );
+    let status = bench.kafka.status();
+    assert_eq!(
+        (status.records_under_way, status.possible_duplicates),
+        (0, 0),
+        "none was produced"
+    );
+    bench
+        .cluster
+        .topic_error("shed", Err::RD_KAFKA_RESP_ERR_NO_ERROR)
+        .unwrap();
+    assert_eq!(bench.outcome_of(3), Outcome::Delivered);
+}
+
+#[test]
+fn a_topic_that_refuses_is_asked_about_again() {
+    let mut bench = Bench::new("good", WINDOW, &[]);
+    assert_eq!(bench.outcome_of(3), Outcome::Delivered);
+    bench
+        .cluster
+        .request_errors(Api::Produce, &[Err::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+    let refused = bench.outcome_of(3);
+    assert!(matches!(refused, Outcome::Misconfigured(_)), "{refused:?}");
+    // librdkafka remembers it until metadata says otherwise: without a question, for minutes.
+    assert_eq!(bench.outcome_of(3), Outcome::Delivered);
 }
 
 #[test]
@@ -301,6 +357,7 @@ fn an_outage_is_seen_and_survived_without_anything_to_send() {
 fn what_is_under_way_is_bounded_and_a_large_ticket_goes_in_parts() {
     let window = 20_000;
     let mut bench = Bench::new("good", window, &[]);
+    assert_eq!(bench.outcome_of(1), Outcome::Delivered);
     let large = bench.ticket(5000);
     bench.kafka.send(large.clone()).unwrap();
     assert_eq!(bench.kafka.send(bench_ticket(77)), Err(Busy));
@@ -318,6 +375,33 @@ fn what_is_under_way_is_bounded_and_a_large_ticket_goes_in_parts() {
     assert!(most < window + 1000, "{most} bytes were under way");
     assert_eq!(bench.kafka.send(bench_ticket(77)), Ok(()));
     assert_eq!(bench.outcome(TicketId(77)), Outcome::Delivered);
+}
+
+#[test]
+fn no_more_is_handed_over_than_the_rate_allows_and_the_rest_goes_in_time() {
+    let mut bench = Bench::new("good", WINDOW, &[]);
+    assert_eq!(bench.outcome_of(1), Outcome::Delivered);
+    let began = clock::mono();
+    bench.kafka.rate = Some(Bucket::new(40_000, began));
+    // Some 210 bytes each.
+    let ticket = bench.ticket(300);
+    bench.kafka.send(ticket.clone()).unwrap();
+    assert_eq!(bench.kafka.send(bench_ticket(77)), Err(Busy));
+    let first = bench.kafka.status().records_under_way;
+    assert!((10..100).contains(&first), "{first} at once");
+    let mut wakes = 0;
+    while let Some(deadline) = bench.kafka.deadline() {
+        std::thread::sleep(deadline.since(clock::mono()));
+        bench.kafka.resume();
+        wakes += 1;
+    }
+    assert_eq!(bench.outcome(ticket.id), Outcome::Delivered);
+    let span = clock::mono().since(began);
+    assert!(
+        span > Duration::from_millis(900),
+        "60 KB at 40 KB/s took {span:?}"
+    );
+    assert!((4..30).contains(&wakes), "woken {wakes} times");
 }
 
 #[test]

@@ -4,10 +4,11 @@
 //! and whoever was told that there is no room is told once when there is. Must not know the client library.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::errors::{Class, outcome};
-use crate::ticket::{Outcome, Report, Ticket};
+use super::errors::{Class, Refusal, outcome};
+use crate::format::Record;
+use crate::ticket::{DeadRecord, Outcome, Report, Ticket};
 
 /// A ticket of which records are under way. Every record holds one reference.
 #[derive(Debug)]
@@ -17,11 +18,20 @@ pub(super) struct UnderWay {
     alone: bool,
     /// Records not reported yet; one more until all of them were handed to the client.
     left: AtomicUsize,
-    worst: Mutex<Option<Fault>>,
+    /// Records that were acknowledged, or that may have arrived though they were not.
+    arrived: AtomicUsize,
+    faults: Mutex<Faults>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    worst: Option<Worst>,
+    /// Records that were refused alone, for what they are.
+    dead: Vec<Arc<DeadRecord>>,
 }
 
 #[derive(Debug)]
-struct Fault {
+struct Worst {
     class: Class,
     sequence: u64,
     why: Arc<str>,
@@ -43,7 +53,8 @@ impl UnderWay {
             ticket,
             alone,
             left: AtomicUsize::new(1),
-            worst: Mutex::new(None),
+            arrived: AtomicUsize::new(0),
+            faults: Mutex::default(),
         })
     }
 
@@ -52,19 +63,58 @@ impl UnderWay {
         self.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A record failed. Of equally bad ones the first counts.
-    pub(super) fn fault(&self, class: Class, sequence: u64, why: impl FnOnce() -> Arc<str>) {
-        let mut worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether each of its records is a batch of its own.
+    pub(super) fn alone(&self) -> bool {
+        self.alone
+    }
+
+    /// A record was acknowledged.
+    pub(super) fn arrived(&self) {
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A record was not taken. One that was alone is at fault itself.
+    pub(super) fn refused(&self, refusal: Refusal, record: &Record<'_>) {
+        if refusal.may_have_arrived {
+            self.arrived();
+        }
+        let is_dead = self.alone
+            && match refusal.class {
+                Class::Record => true,
+                Class::TooLarge => record.first == record.last,
+                Class::Again | Class::Misconfigured | Class::Client => false,
+            };
+        if !is_dead {
+            return self.fault(refusal.class, record.first, refusal.why);
+        }
+        let dead = DeadRecord {
+            sensor: self.ticket.def.id.clone(),
+            epoch: self.ticket.epoch,
+            first: record.first,
+            last: record.last,
+            fault: refusal.fault,
+            why: refusal.why,
+            topic: record.topic.to_owned(),
+            key: record.key.to_vec(),
+            value: record.value.to_vec(),
+            timestamp_ms: record.timestamp_ms,
+        };
+        self.lock().dead.push(Arc::new(dead));
+    }
+
+    /// Something went wrong with a record, or with all of them. Of equally bad ones the first counts.
+    pub(super) fn fault(&self, class: Class, sequence: u64, why: Arc<str>) {
+        let worst = &mut self.lock().worst;
         let is_worse = worst
             .as_ref()
             .is_none_or(|known| class > known.class || (class == known.class && sequence < known.sequence));
         if is_worse {
-            *worst = Some(Fault {
-                class,
-                sequence,
-                why: why(),
-            });
+            *worst = Some(Worst { class, sequence, why });
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One record is dealt with, or the handing over is finished: the verdict, when that was the last one.
@@ -72,14 +122,32 @@ impl UnderWay {
         if self.left.fetch_sub(1, Ordering::AcqRel) > 1 {
             return None;
         }
-        let worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(fault) = worst else {
-            return Some(self.verdict(Outcome::Delivered));
+        let Faults { worst, mut dead } = std::mem::take(&mut *self.lock());
+        let Some(worst) = worst else {
+            dead.sort_by_key(|record| record.first);
+            let all = dead.is_empty();
+            let outcome = if all {
+                Outcome::Delivered
+            } else {
+                Outcome::RecordAtFault(dead)
+            };
+            return Some(self.verdict(outcome));
         };
-        if fault.class == Class::Record && !self.alone {
+        if matches!(worst.class, Class::Record | Class::TooLarge) && !self.alone {
             return Some(Verdict::Prove(self.ticket.clone()));
         }
-        Some(self.verdict(outcome(fault.class, fault.sequence, fault.why)))
+        Some(self.verdict(outcome(worst.class, worst.why)))
+    }
+
+    /// How many of its records arrived, or may have, and are sent again after this verdict.
+    pub(super) fn comes_again(&self, verdict: &Verdict) -> u64 {
+        match verdict {
+            Verdict::Report(Report {
+                outcome: Outcome::Delivered | Outcome::RecordAtFault(_),
+                ..
+            }) => 0,
+            Verdict::Report(_) | Verdict::Prove(_) => self.arrived.load(Ordering::Relaxed) as u64,
+        }
     }
 
     fn verdict(&self, outcome: Outcome) -> Verdict {
@@ -166,51 +234,77 @@ impl Gauge {
 mod tests {
     use super::super::tests::ticket as readings;
     use super::*;
-    use crate::ticket::TicketId;
+    use crate::ticket::{Fault, TicketId};
 
     fn ticket() -> Arc<Ticket> {
         Arc::new(readings(7, 5))
+    }
+
+    fn record(sequence: u64) -> Record<'static> {
+        Record {
+            topic: "t",
+            key: b"k",
+            value: b"v",
+            timestamp_ms: 1,
+            first: sequence,
+            last: sequence,
+        }
+    }
+
+    fn refusal(class: Class, sequence: u64) -> Refusal {
+        Refusal {
+            class,
+            fault: Fault::InvalidTimestamp,
+            may_have_arrived: class == Class::Client,
+            why: format!("{class:?} {sequence}").into(),
+        }
+    }
+
+    /// What a ticket of five records that fail so comes to.
+    fn verdict(alone: bool, faults: &[(Class, u64)]) -> (Verdict, u64) {
+        let under_way = UnderWay::new(ticket(), alone);
+        (0..5).for_each(|_| under_way.add());
+        for (class, sequence) in faults {
+            under_way.refused(refusal(*class, *sequence), &record(*sequence));
+        }
+        (faults.len()..5).for_each(|_| under_way.arrived());
+        for _ in 0..5 {
+            assert!(under_way.done().is_none());
+        }
+        let verdict = under_way.done().expect("that was the last one");
+        let again = under_way.comes_again(&verdict);
+        (verdict, again)
     }
 
     #[test]
     fn the_worst_record_decides_and_the_last_one_reports() {
         use Class::{Again, Client, Misconfigured, Record, TooLarge};
         let why = |text: &str| -> Arc<str> { text.into() };
-        for (faults, expect) in [
-            (vec![], Outcome::Delivered),
-            (vec![(Again, 3)], Outcome::GivenUp(why("Again 3"))),
-            (
-                vec![(Again, 3), (TooLarge, 4)],
-                Outcome::TooLarge(why("TooLarge 4")),
-            ),
-            (
-                vec![(Record, 9), (Again, 1), (Record, 5), (Record, 7)],
-                Outcome::RecordAtFault {
-                    sequence: 5,
-                    why: why("Record 5"),
-                },
-            ),
+        for (faults, expect, again) in [
+            (vec![], Outcome::Delivered, 0),
+            (vec![(Again, 3)], Outcome::GivenUp(why("Again 3")), 4),
             (
                 vec![(Misconfigured, 2), (Record, 1)],
                 Outcome::Misconfigured(why("Misconfigured 2")),
+                3,
             ),
             (
                 vec![(Client, 8), (Misconfigured, 1)],
                 Outcome::ClientLost(why("Client 8")),
+                4,
+            ),
+            (
+                vec![(Again, 3), (TooLarge, 4)],
+                Outcome::GivenUp(why("Again 3")),
+                3,
             ),
         ] {
-            let under_way = UnderWay::new(ticket(), true);
-            (0..5).for_each(|_| under_way.add());
-            for (class, sequence) in faults {
-                under_way.fault(class, sequence, || format!("{class:?} {sequence}").into());
-            }
-            for _ in 0..5 {
-                assert!(under_way.done().is_none());
-            }
-            let Some(Verdict::Report(report)) = under_way.done() else {
+            let (verdict, twice) = verdict(true, &faults);
+            let Verdict::Report(report) = verdict else {
                 panic!("no report");
             };
             assert_eq!((report.ticket, report.outcome), (TicketId(7), expect));
+            assert_eq!(twice, again, "{faults:?}");
         }
     }
 
@@ -218,15 +312,27 @@ mod tests {
     fn a_record_is_at_fault_only_when_it_was_alone() {
         for (class, proves) in [
             (Class::Again, false),
-            (Class::TooLarge, false),
+            (Class::TooLarge, true),
             (Class::Record, true),
             (Class::Misconfigured, false),
         ] {
-            let under_way = UnderWay::new(ticket(), false);
-            under_way.fault(class, 1, || "why".into());
-            let verdict = under_way.done();
-            assert_eq!(matches!(verdict, Some(Verdict::Prove(_))), proves, "{class:?}");
+            let (found, _) = verdict(false, &[(class, 1)]);
+            assert_eq!(matches!(found, Verdict::Prove(_)), proves, "{class:?}");
         }
+        let (found, again) = verdict(
+            true,
+            &[(Class::Record, 9), (Class::TooLarge, 5), (Class::Record, 7)],
+        );
+        let Verdict::Report(Report {
+            outcome: Outcome::RecordAtFault(dead),
+            ..
+        }) = found
+        else {
+            panic!("{found:?}");
+        };
+        let dead: Vec<_> = dead.iter().map(|record| (record.first, &*record.why)).collect();
+        assert_eq!(dead, [(5, "TooLarge 5"), (7, "Record 7"), (9, "Record 9")]);
+        assert_eq!(again, 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a report does to a lane: the one table of outcomes.
 //!
-//! Promises that nothing but a delivery releases readings, and that a ticket which is sent again is the same one. Pure.
+//! Promises that nothing but a delivery, or a dead letter that is kept, releases readings, and that a ticket which is sent again is the same one. Pure.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use crate::clock::Mono;
 use crate::forward::backoff::{self, Dice};
 use crate::forward::needs::Needs;
 use crate::queue::types::{Entry, Release};
-use crate::ticket::{Outcome, Ticket};
+use crate::reading::Epoch;
+use crate::ticket::{DeadRecord, Outcome, Ticket};
 
 impl Lane {
-    /// What became of the ticket that is under way. Only `Delivered` releases anything.
+    /// What became of the ticket that is under way. Only `Delivered` and `RecordAtFault` release anything.
     pub fn report(
         &mut self,
         outcome: Outcome,
@@ -28,15 +29,7 @@ impl Lane {
         match outcome {
             Outcome::Delivered => {
                 (self.attempts, self.failing) = (0, None);
-                let (output, sensor, epoch, through) =
-                    (self.output, self.sensor, ticket.epoch, ticket.last());
-                self.released = Some((epoch, through));
-                entries.push(Entry::Release(Release {
-                    output,
-                    sensor,
-                    epoch,
-                    through,
-                }));
+                self.release(ticket.epoch, ticket.last(), entries);
                 ticket
                     .spans
                     .iter()
@@ -55,16 +48,45 @@ impl Lane {
             }
             Outcome::TooLarge(why) if ticket.len() == 1 => self.halt(ticket, why, now, dice),
             Outcome::TooLarge(_) => self.split(&ticket, needs),
-            // Dead letters will leave here: the record goes to them, and the lane goes on.
-            Outcome::RecordAtFault { sequence, why } => {
-                self.halt(
-                    ticket,
-                    format!("the record of reading {sequence} is refused: {why}").into(),
-                    now,
-                    dice,
-                );
+            Outcome::RecordAtFault(dead) => {
+                (self.attempts, self.failing) = (0, None);
+                self.bury(&ticket, &dead, entries);
+                (ticket.spans.iter()).for_each(|span| needs.free_span(self.side, span));
             }
             Outcome::Misconfigured(why) => self.halt(ticket, why, now, dice),
+        }
+    }
+
+    fn release(&mut self, epoch: Epoch, through: u64, entries: &mut Vec<Entry>) {
+        self.released = Some((epoch, through));
+        entries.push(Entry::Release(Release {
+            output: self.output,
+            sensor: self.sensor,
+            epoch,
+            through,
+        }));
+    }
+
+    /// The ticket is dealt with: its readings are released in order, those of dead records as such.
+    fn bury(&mut self, ticket: &Ticket, dead: &[Arc<DeadRecord>], entries: &mut Vec<Entry>) {
+        let (epoch, mut next) = (ticket.epoch, ticket.first());
+        for record in dead {
+            if record.first > next {
+                self.release(epoch, record.first - 1, entries);
+            }
+            next = record.last + 1;
+            self.released = Some((epoch, record.last));
+            entries.push(Entry::Dead {
+                output: self.output,
+                sensor: self.sensor,
+                epoch,
+                from: record.first,
+                through: record.last,
+                reason: record.fault as u8,
+            });
+        }
+        if next <= ticket.last() {
+            self.release(epoch, ticket.last(), entries);
         }
     }
 

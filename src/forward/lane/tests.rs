@@ -6,7 +6,7 @@ use super::*;
 use crate::forward::backoff::Dice;
 use crate::queue::types::{Column, Marks, MonoColumn, Run};
 use crate::reading::{Measurement, Quality, SensorDef, SensorId, TimeQuality, ValueKind};
-use crate::ticket::Outcome;
+use crate::ticket::{DeadRecord, Fault, Outcome};
 
 const EPOCHS: [Epoch; 2] = [Epoch(70), Epoch(80)];
 const MS: i64 = 1_000_000;
@@ -124,6 +124,9 @@ impl Bench {
                 reason,
                 ..
             } => format!("drop {epoch} {from}-{through} {}", reason.name()),
+            Entry::Dead {
+                epoch, from, through, ..
+            } => format!("dead {epoch} {from}-{through}"),
             other => format!("{other:?}"),
         };
         std::mem::take(&mut self.entries).into_iter().map(show).collect()
@@ -272,6 +275,48 @@ fn another_epoch_or_definition_begins_another_span_and_ticket() {
     assert_eq!(bench.said(), ["release 70 3", "release 70 5", "release 80 2"]);
 }
 
+fn dead(first: u64, last: u64) -> Arc<DeadRecord> {
+    Arc::new(DeadRecord {
+        sensor: SensorId::new("s").unwrap(),
+        epoch: EPOCHS[0],
+        first,
+        last,
+        fault: Fault::TooLarge,
+        why: "why".into(),
+        topic: "t".into(),
+        key: vec![],
+        value: vec![],
+        timestamp_ms: 0,
+    })
+}
+
+#[test]
+fn dead_records_are_released_as_such_and_the_others_around_them_as_delivered() {
+    for (found, expect) in [
+        (vec![dead(1, 1)], vec!["dead 70 1-1", "release 70 9"]),
+        (
+            vec![dead(3, 3), dead(4, 4), dead(7, 7)],
+            vec![
+                "release 70 2",
+                "dead 70 3-3",
+                "dead 70 4-4",
+                "release 70 6",
+                "dead 70 7-7",
+                "release 70 9",
+            ],
+        ),
+        (vec![dead(8, 9)], vec!["release 70 7", "dead 70 8-9"]),
+    ] {
+        let mut bench = Bench::new(9, None);
+        bench.feed(EPOCHS[0], 1, 12);
+        assert_eq!(bench.ticket(true), "1-9");
+        bench.report(Outcome::RecordAtFault(found));
+        assert_eq!(bench.said(), expect);
+        bench.lane.close();
+        assert_eq!(bench.ticket(true), "10-12", "the sensor goes on");
+    }
+}
+
 #[test]
 fn every_outcome_has_its_state_and_only_delivery_releases() {
     let why = || -> Arc<str> { "why".into() };
@@ -280,19 +325,13 @@ fn every_outcome_has_its_state_and_only_delivery_releases() {
         (Outcome::GivenUp(why()), "backoff"),
         (Outcome::ClientLost(why()), "backoff"),
         (Outcome::Misconfigured(why()), "halted"),
-        (
-            Outcome::RecordAtFault {
-                sequence: 2,
-                why: why(),
-            },
-            "halted",
-        ),
+        (Outcome::RecordAtFault(vec![dead(2, 2)]), "idle"),
         (Outcome::TooLarge(why()), "idle"),
     ] {
         let mut bench = Bench::new(3, None);
         bench.feed(EPOCHS[0], 1, 3);
         assert_eq!(bench.ticket(true), "1-3");
-        let delivered = outcome == Outcome::Delivered;
+        let delivered = matches!(outcome, Outcome::Delivered | Outcome::RecordAtFault(_));
         bench.report(outcome.clone());
         assert_eq!(bench.state(), state, "{outcome:?}");
         assert_eq!(bench.said().is_empty(), !delivered, "{outcome:?}");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Output, Side, State};
 use crate::clock::Mono;
+use crate::forward::backoff;
 use crate::forward::lane::Lane;
 use crate::planted::{self, Bug};
 use crate::queue::types::RowNo;
@@ -144,7 +145,7 @@ impl Parking {
 }
 
 impl Output {
-    /// Parks a lane: halted and failing ones with all they hold, late ones with all but the ticket that is under way. That
+    /// Parks a lane: halted, failing and blocked ones with all they hold, late ones with all but the ticket that is under way. That
     /// counts no longer against what may be under way.
     pub(super) fn park(&mut self, sensor: SensorNo) {
         let position = if self.parking.follows(sensor) {
@@ -167,12 +168,17 @@ impl Output {
             }
             State::InFlight(ticket) => {
                 self.under_way = self.under_way.saturating_sub(ticket.len());
+                self.shares.forget(ticket.id);
                 let since = self.sent.at(sensor).unwrap_or(self.now);
                 self.sent.set(sensor, None);
                 let why = Arc::from("the broker says nothing of what was sent");
                 (lane.shed(&mut self.needs), None, since, why)
             }
-            State::Idle => return,
+            State::Idle => {
+                let until = self.now.after(backoff::halted(self.dice.roll()));
+                let why = Arc::from("nothing is heard of what others sent to the same topic");
+                (lane.park(&mut self.needs), Some(until), self.now, why)
+            }
         };
         let resume = resume.unwrap_or(position) + RowNo::from(planted::has(Bug::LateResume));
         self.parks.insert(sensor, lane.first_row().unwrap_or(resume));
@@ -188,6 +194,9 @@ impl Output {
         self.parking.parked.insert(sensor, parked);
         self.is_ready.remove(&sensor);
         self.ready.retain(|other| *other != sensor);
+        for blocked in self.blocked.values_mut() {
+            blocked.retain(|other| *other != sensor);
+        }
         self.held.remove(&sensor);
         self.settle(sensor);
         self.next_round();

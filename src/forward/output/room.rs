@@ -2,7 +2,8 @@
 //!
 //! Owns the rules of what happens when as much is read and not released as may be, while there is more to read. Promises
 //! that lanes which go on are not held up by such that do not, as far as that can be told: a lane is stuck when it is
-//! halted, when it keeps failing, or when the broker says nothing of its ticket, the latter two while others progress.
+//! halted, when it keeps failing, when the broker says nothing of its ticket, or when it may not send for the silence of
+//! its destination, the latter three while others progress.
 //! When Kafka cannot be reached, waiting is all there is to do.
 
 use std::time::Duration;
@@ -56,7 +57,8 @@ impl Output {
         if !self.has_more_to_read() {
             return;
         }
-        let stuck: Vec<_> = self.failing().into_iter().chain(self.late()).collect();
+        let stuck = self.failing().into_iter().chain(self.late());
+        let stuck: Vec<_> = stuck.chain(self.behind_silent()).collect();
         for sensor in stuck {
             if !self.is_full() {
                 return;
@@ -96,6 +98,19 @@ impl Output {
             overtaken
         };
         self.sent.until(overtaken).collect()
+    }
+
+    /// Lanes that may not send because nothing is heard of their destination, while others progress.
+    fn behind_silent(&self) -> Vec<SensorNo> {
+        if self
+            .last_delivery
+            .is_none_or(|delivery| delivery.after(LATE) <= self.now)
+        {
+            return Vec::new();
+        }
+        let blocked = self.blocked.iter();
+        let silent = blocked.filter(|(to, _)| self.shares.is_silent(to, self.now));
+        silent.flat_map(|(_, lanes)| lanes.iter().copied()).collect()
     }
 
     /// Ends open spans, the oldest first, until there is enough to send.

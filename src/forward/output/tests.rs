@@ -68,6 +68,10 @@ fn settings(seed: u64) -> Settings {
         under_way: 40,
         hold: Duration::ZERO,
         rules: Box::new(move |_| rules),
+        destination: Box::new(|def| {
+            let odd = def.id.as_str().bytes().last().is_some_and(|digit| digit % 2 == 1);
+            if odd { "odd".into() } else { "even".into() }
+        }),
         seed,
     }
 }

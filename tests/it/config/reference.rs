@@ -60,8 +60,8 @@ fn every_key_of_the_reference_is_known() {
         );
     }
     let all = only_what_is_to_come(check(&switched_on));
-    // events-topic, dead-letter-topic, progress-topic, tls, sasl, schema-registry, http, mqtt-status
-    assert_eq!(all, at_first + 8);
+    // events-topic, progress-topic, tls, sasl, schema-registry, http, mqtt-status
+    assert_eq!(all, at_first + 7);
 }
 
 #[test]
@@ -71,7 +71,6 @@ fn values_that_are_to_come_are_known() {
         ("format", "avro", "format      = \"json\""),
         ("format", "cbor", "format      = \"json\""),
         ("delivery", "exactly-once", "delivery    = \"at-least-once\""),
-        ("max-rate", "20KiB", "max-rate = \"unlimited\""),
         ("http", "127.0.0.1:8737", "http   = \"off\""),
         ("keep-delivered", "1h", "keep-delivered  = \"0s\""),
         ("kind", "modbus-tcp", "kind = \"modbus-rtu\""),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgespool::forward::broker::scripted::Script;
-use edgespool::ticket::{Outcome, Ticket, TicketId};
+use edgespool::ticket::{DeadRecord, Fault, Outcome, Ticket, TicketId};
 
 use super::chance::Chance;
 use super::oracle::Oracle;
@@ -117,11 +117,8 @@ impl Kafka {
             Some(Mood::Silent) => return self.plan(now + SECOND, Deed::Arrival(ticket)),
             Some(Mood::Refuses) => Outcome::Misconfigured("no such topic".into()),
             Some(Mood::Rejects) => {
-                oracle.rejected(&ticket, ticket.first());
-                Outcome::RecordAtFault {
-                    sequence: ticket.first(),
-                    why: "no".into(),
-                }
+                let all = ticket.first()..=ticket.last();
+                Outcome::RecordAtFault(all.map(|sequence| rejected(&ticket, sequence, oracle)).collect())
             }
             Some(Mood::Small(most)) if ticket.len() > *most => Outcome::TooLarge("too large".into()),
             _ if self.chance.permille(self.given_up) => given_up.clone(),
@@ -153,4 +150,21 @@ impl Kafka {
             }
         }
     }
+}
+
+/// One of its readings, whose record is refused for good; its letter is kept by the time anybody hears of it.
+fn rejected(ticket: &Ticket, sequence: u64, oracle: &mut Oracle) -> Arc<DeadRecord> {
+    oracle.rejected(ticket, sequence);
+    Arc::new(DeadRecord {
+        sensor: ticket.def.id.clone(),
+        epoch: ticket.epoch,
+        first: sequence,
+        last: sequence,
+        fault: Fault::InvalidRecord,
+        why: "no".into(),
+        topic: "readings".into(),
+        key: Vec::new(),
+        value: Vec::new(),
+        timestamp_ms: 0,
+    })
 }

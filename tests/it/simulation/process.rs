@@ -83,6 +83,8 @@ impl Process {
             under_way: setup.under_way,
             hold: setup.hold,
             rules: Box::new(move |_| rules),
+            // Each sensor's topic is its own: that is how they fail here.
+            destination: Box::new(|def| def.id.as_str().into()),
             seed: chance.number(),
         });
         let (nudged, woken) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));

@@ -17,6 +17,10 @@ fn settings(seed: u64) -> Settings {
         under_way: 20 + (seed % 5) as usize * 40,
         hold: Duration::from_secs(seed % 3 * 5),
         rules: Box::new(move |_| rules),
+        destination: Box::new(|def| {
+            let odd = def.id.as_str().bytes().last().is_some_and(|digit| digit % 2 == 1);
+            if odd { "odd".into() } else { "even".into() }
+        }),
         seed,
     }
 }

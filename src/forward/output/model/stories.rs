@@ -15,6 +15,7 @@ fn roomy(seed: u64) -> Settings {
         under_way: 400,
         hold: Duration::from_secs(60),
         rules: Box::new(move |_| rules),
+        destination: Box::new(|_| "readings".into()),
         seed,
     }
 }
