@@ -120,12 +120,13 @@ fn bury(device: &str, letters: &DeadLetters, report: Report) -> Report {
         }
         Err(error) => {
             let (hint, source) = match &error {
-                DeadError::Full => ("; `edgespool queue redrive` sends them again", String::new()),
+                DeadError::Full => ("; its files may be moved away", String::new()),
                 DeadError::Io { source, .. } => ("", format!(": {source}")),
             };
             let first = dead.first().map_or("", |record| &*record.why);
             tracing::warn!(error = %error, "a dead letter cannot be kept: its sensor waits");
-            let why = format!("{first}; {error}{source}{hint}");
+            let folder = letters.folder().display();
+            let why = format!("{first}; {error}{source} in {folder}{hint}");
             Report {
                 outcome: Outcome::Misconfigured(why.into()),
                 ..report
@@ -269,10 +270,10 @@ mod tests {
         let Outcome::Misconfigured(why) = halted else {
             panic!("{halted:?}");
         };
-        assert_eq!(
-            &*why,
-            "too far ahead; the dead letters have reached their bound of 8 MiB; \
-             `edgespool queue redrive` sends them again"
+        assert!(
+            why.starts_with("too far ahead; the dead letters have reached their bound of 8 MiB in ")
+                && why.ends_with("/dead; its files may be moved away"),
+            "{why}"
         );
         assert_eq!(letters.figures().letters, 2);
     }

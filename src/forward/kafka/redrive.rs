@@ -151,3 +151,77 @@ fn envelope(settings: &Settings, topic: &str, letter: &Letter) -> Parcel {
         headers: headers(settings, letter),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::RDKafkaRespErr as Err;
+
+    use super::*;
+    use crate::forward::kafka::Acks;
+    use crate::queue::dead::Content;
+
+    fn letter(from: u64, topic: &str) -> Letter {
+        Letter {
+            device: "gw".into(),
+            sensor_id: "shed".into(),
+            epoch: 7,
+            from,
+            through: from,
+            reason: "too-large".into(),
+            why: "why".into(),
+            topic: topic.into(),
+            key: "shed".into(),
+            timestamp: 1_782_482_400_123,
+            kept_at: "2026-06-26T14:00:01.000Z".into(),
+            record: Content::new(b"{}"),
+        }
+    }
+
+    fn settings(brokers: String) -> Settings {
+        Settings {
+            brokers: vec![brokers],
+            device: "gw".into(),
+            compression: "none".into(),
+            acks: Acks::All,
+            headers: Vec::new(),
+            max_rate: None,
+            librdkafka: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn letters_that_are_acknowledged_are_gone_and_refused_ones_stay() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("good", 1, 1).unwrap();
+        let absent = Err::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        cluster.topic_error("bad", absent).unwrap();
+        let queue = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::of(queue.path());
+        let all = [letter(1, "good"), letter(2, "bad"), letter(3, "good")];
+        letters.keep(&all).unwrap();
+        let settings = settings(cluster.bootstrap_servers());
+        let done = redrive(&settings, queue.path()).unwrap();
+        assert_eq!((done.sent, done.refused, done.damaged), (2, 1, 0), "{done:?}");
+        let left: Vec<_> = letters.letters().unwrap().map(Result::unwrap).collect();
+        assert_eq!(left, all[1..2]);
+        cluster
+            .topic_error("bad", Err::RD_KAFKA_RESP_ERR_NO_ERROR)
+            .unwrap();
+        assert_eq!(redrive(&settings, queue.path()).unwrap().sent, 1);
+        assert_eq!(letters.figures().letters, 0);
+    }
+
+    #[test]
+    fn letters_follow_to_a_topic_of_their_own_and_stay() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("dead", 1, 1).unwrap();
+        let queue = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::of(queue.path());
+        letters.keep(&[letter(1, "good"), letter(2, "good")]).unwrap();
+        let settings = settings(cluster.bootstrap_servers());
+        send_new(&settings, "dead", &letters, &mut None).unwrap();
+        assert_eq!(letters.unsent(9).unwrap().letters, []);
+        assert_eq!(letters.figures().letters, 2);
+    }
+}
