@@ -63,6 +63,16 @@ bench *arguments:
 prove-memory *arguments:
     cargo bench --bench memory -- {{arguments}}
 
+# Device bytes and flushes for each commit, on an ext4 of its own (root, loop devices). Ends with an error above the bars.
+prove-wear *arguments:
+    cargo bench --bench wear --no-run
+    tests/prove/on-loop 256M cargo bench --bench wear -- {{arguments}}
+
+# The program on a disk of 32 MiB that others fill and that it fills itself (root, loop devices). FULL_ROUNDS=3 for less.
+prove-full:
+    cargo test --release --test it --no-run
+    tests/prove/on-loop 32M cargo test --release --test it -- --ignored full:: --nocapture
+
 # Hours of running in ten minutes: generations come and go by the hundred. Ends with an error when something grows.
 prove-soak *arguments:
     cargo bench --bench soak -- {{arguments}}

@@ -20,7 +20,6 @@ use crate::queue::fold::Ledger;
 use crate::queue::open::{Finding, Queue, Settings, draw_epoch, open};
 use crate::queue::retention::{Limits, WhenFull};
 use crate::queue::sled_store::SledStore;
-use crate::queue::spool::Observer;
 use crate::queue::store::StoreError;
 use crate::status::Snapshot;
 use crate::{panics, sys, systemd};
@@ -28,11 +27,15 @@ use crate::{panics, sys, systemd};
 mod anew;
 mod forwarding;
 mod report;
+mod sight;
 mod sources;
+mod waiting;
 mod watchdog;
 
 use forwarding::Forwarder;
+use sight::Sight;
 use sources::Sources;
+use waiting::Known;
 
 /// How long sources may take to end; a device that holds one in a system call is left behind.
 const SOURCES_END: Duration = Duration::from_millis(200);
@@ -52,6 +55,8 @@ pub enum Event {
     Reload,
     /// The store failed: no more receipts can be given.
     Store(StoreError),
+    /// Something that starts late did not start.
+    Failed(Failure),
 }
 
 /// Whether the agent listens to the process's signals.
@@ -82,7 +87,7 @@ struct View {
     clock: Arc<Clock>,
     inbox: Arc<Inbox>,
     tally: Arc<Tally>,
-    observer: Observer,
+    sight: Sight,
     /// What each sensor had accepted when the queue was opened.
     accepted_before: Vec<u64>,
     letters: Arc<DeadLetters>,
@@ -98,50 +103,54 @@ impl Agent {
     /// When the queue cannot be opened, or the system gives no threads.
     pub fn start(config: Config, signals: Signals) -> Result<Self, Failure> {
         let clock = Arc::new(Clock::new());
-        let queue = open_queue(&config, &clock)?;
-        queue.findings.iter().for_each(log_finding);
+        let (queue, known) = match open_queue(&config, &clock)? {
+            Ok(queue) => {
+                let known = Known {
+                    sensors: queue.sensors.clone(),
+                    nodes: queue.nodes.clone(),
+                    sight: Sight::before(queue.observer.figures(), queue.observer.sensors()),
+                };
+                (Ok(queue), known)
+            }
+            Err(error) if error.may_pass() => (Err(error), waiting::look(&config, &clock)?),
+            Err(error) => return Err(not_opened(&config, error)),
+        };
         let interval = config.queue.commit_interval;
         let max = usize::try_from(config.queue.max_sensors).unwrap_or(usize::MAX);
-        let catalog = Catalog::new(queue.sensors, max);
+        let catalog = Catalog::new(known.sensors, max);
         let inbox = Arc::new(Inbox::with_clock(interval, catalog, clock.clone()));
-        let tally = Arc::new(Tally::default());
         let (outbox, events) = sync_channel(8);
-        let committer = Committer::new(
-            inbox.clone(),
-            queue.appender,
-            clock.clone(),
-            interval,
-            tally.clone(),
-        );
-        let committing = spawn_committer(committer, outbox.clone())?;
-        let spool = queue
-            .spools
-            .into_iter()
-            .next()
-            .ok_or_else(|| bug("a queue without an output"))?;
-        let letters = Arc::new(DeadLetters::of(&config.queue.directory));
-        let forwarder = forwarding::start(&config, spool, &clock, &inbox, &letters)?;
+        let accepted = known.sight.sensors();
         let view = Arc::new(View {
             device: config.device.id.clone(),
             directory: config.queue.directory.display().to_string(),
             started: clock.mono(),
             clock,
             inbox,
-            tally,
-            accepted_before: queue
-                .observer
-                .sensors()
-                .iter()
-                .map(|sensor| sensor.accepted)
-                .collect(),
-            observer: queue.observer,
-            letters,
-            forwarder: Mutex::new(Some(forwarder)),
+            tally: Arc::default(),
+            accepted_before: accepted.iter().map(|sensor| sensor.accepted).collect(),
+            sight: known.sight,
+            letters: Arc::new(DeadLetters::of(&config.queue.directory)),
+            forwarder: Mutex::new(None),
             sources: Mutex::default(),
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
         });
+        let committing = match queue {
+            Ok(queue) => {
+                let committer = engage(queue, &config, &view)?;
+                spawn_committer(move || Ok(Some(committer)), outbox.clone())?
+            }
+            Err(error) => {
+                let (config, view) = (config.clone(), view.clone());
+                let make = move || match waiting::for_the_queue(&config, &view, error)? {
+                    Some(queue) => engage(queue, &config, &view).map(Some).map_err(Event::Failed),
+                    None => Ok(None),
+                };
+                spawn_committer(make, outbox.clone())?
+            }
+        };
         let watched = (signals == Signals::Watched).then(|| outbox.clone());
-        let sources = sources::start(&config, &view, queue.nodes, watched)?;
+        let sources = sources::start(&config, &view, known.nodes, watched)?;
         Ok(Self {
             view,
             sources,
@@ -154,7 +163,7 @@ impl Agent {
     /// The ledger of all sensors, as of the last commit.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        self.view.observer.figures().ledger
+        self.view.sight.figures().ledger
     }
 
     /// How it is.
@@ -194,7 +203,12 @@ impl Agent {
             return Ok(());
         };
         let mut appender = appender?;
-        appender.commit(Commit::default(), self.view.clock.stamp())?;
+        match appender.commit(Commit::default(), self.view.clock.stamp()) {
+            Err(StoreError::Full { .. }) => {
+                tracing::warn!("there is no room to store what was delivered last; it will be sent again");
+            }
+            other => drop(other?),
+        }
         Ok(())
     }
 }
@@ -203,21 +217,47 @@ fn bug(what: &str) -> Failure {
     Failure::new("start", what.to_owned(), Code::Bug)
 }
 
-fn open_queue(config: &Config, clock: &Clock) -> Result<Queue, Failure> {
-    let directory = &config.queue.directory;
-    let failed =
-        |error: StoreError| store_failure(format!("open the queue in {}", directory.display()), error);
-    let store = SledStore::open(directory).map_err(failed)?;
+/// The forwarder and the committer of a queue that is open.
+fn engage(queue: Queue, config: &Config, view: &View) -> Result<Committer, Failure> {
+    queue.findings.iter().for_each(log_finding);
+    let spool = queue.spools.into_iter().next();
+    let spool = spool.ok_or_else(|| bug("a queue without an output"))?;
+    let forwarder = forwarding::start(config, spool, &view.clock, &view.inbox, &view.letters)?;
+    *view.forwarder.lock().unwrap_or_else(PoisonError::into_inner) = Some(forwarder);
+    view.sight.open(queue.observer);
+    Ok(Committer::new(
+        view.inbox.clone(),
+        queue.appender,
+        view.clock.clone(),
+        config.queue.commit_interval,
+        view.tally.clone(),
+    ))
+}
+
+fn not_opened(config: &Config, error: StoreError) -> Failure {
+    let directory = config.queue.directory.display();
+    store_failure(format!("open the queue in {directory}"), error)
+}
+
+/// The inner error is the store's; some of those pass.
+fn open_queue(config: &Config, clock: &Clock) -> Result<Result<Queue, StoreError>, Failure> {
+    let settings = settings(config)?;
+    let opened = waiting::is_in_place(config)
+        .and_then(|()| SledStore::open(&config.queue.directory))
+        .and_then(|store| open(Arc::new(store), &settings, clock.stamp()));
+    Ok(opened)
+}
+
+fn settings(config: &Config) -> Result<Settings, Failure> {
     let fresh_epoch = draw_epoch().map_err(|error| Failure::new("draw a random number", error, Code::Io))?;
     let limits = limits(config);
-    let settings = Settings {
+    Ok(Settings {
         generation_bytes: limits.generation_bytes(),
         limits,
         outputs: 1,
         boot: clock::boot_id(),
         fresh_epoch,
-    };
-    open(Arc::new(store), &settings, clock.stamp()).map_err(failed)
+    })
 }
 
 fn limits(config: &Config) -> Limits {
@@ -240,6 +280,10 @@ fn store_failure(doing: String, error: StoreError) -> Failure {
         StoreError::Full { .. } => {
             let hint = "make room on that file system, or lower queue.min-free";
             (Code::Io, Some(hint.to_owned()))
+        }
+        StoreError::NotMounted { .. } => {
+            let hint = "mount it, or remove queue.require-mount";
+            (Code::Unavailable, Some(hint.to_owned()))
         }
         StoreError::InUse { .. } => {
             let hint = "stop that one, or give this one a directory of its own (queue.directory)";
@@ -268,18 +312,21 @@ fn log_finding(finding: &Finding) {
     }
 }
 
-/// The commit thread hands back its appender, or its error; the error is also a reason to end.
+/// The commit thread makes its committer, runs it, and hands back the appender, or its error; the error is also a reason to
+/// end. Without a committer it ends in silence: then the agent stops.
 fn spawn_committer(
-    committer: Committer,
+    make: impl FnOnce() -> Result<Option<Committer>, Event> + Send + 'static,
     outbox: SyncSender<Event>,
 ) -> Result<Receiver<Result<Appender, StoreError>>, Failure> {
     let (sender, receiver) = sync_channel(1);
     let thread = std::thread::Builder::new().name("commit".into());
-    let work = move || match committer.run() {
-        Ok(appender) => drop(sender.send(Ok(appender))),
-        Err(error) => {
-            tell(&outbox, Event::Store(error));
-        }
+    let work = move || match make() {
+        Err(event) => tell(&outbox, event),
+        Ok(None) => {}
+        Ok(Some(committer)) => match committer.run() {
+            Ok(appender) => drop(sender.send(Ok(appender))),
+            Err(error) => tell(&outbox, Event::Store(error)),
+        },
     };
     thread
         .spawn(work)
@@ -315,6 +362,7 @@ pub fn run(config: Config, path: &Path) -> Result<Code, Failure> {
                 tracing::error!(error = %failure.text().trim_end(), "stopping: no receipt can be given");
                 sys::exit_now(i32::from(failure.code));
             }
+            Some(Event::Failed(failure)) => return Err(failure),
             None => return Err(bug("the agent's threads ended by themselves")),
         }
     };

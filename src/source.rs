@@ -249,6 +249,11 @@ impl Context {
 
     /// Counts readings that were not taken, for the ledger; of which sensor, if it has a number.
     pub fn refuse(&self, sensor: Option<SensorNo>, reason: Reason, readings: u64) {
+        let reason = match reason {
+            // The inbox has no space because the queue has no room.
+            Reason::Inbox if self.inbox.is_blocked() => Reason::Full,
+            other => other,
+        };
         self.inbox.offers().refuse(sensor, reason, readings);
     }
 

@@ -67,6 +67,13 @@ impl Store for Watched {
         opened
     }
 
+    fn open_to_read(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        let start = clock::mono();
+        let opened = self.store.open_to_read(first);
+        self.note(start, |times| &mut times.open);
+        opened
+    }
+
     fn remove(&self, first: RowNo) -> Result<(), StoreError> {
         let start = clock::mono();
         let removed = self.store.remove(first);

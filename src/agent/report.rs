@@ -9,8 +9,8 @@ use crate::reading::SensorNo;
 use crate::status::{Clock, DeadLetters, Intake, LostUpstream, Queue, Sensor, Snapshot};
 
 pub(super) fn snapshot(view: &View) -> Snapshot {
-    let figures = view.observer.figures();
-    let states = view.observer.sensors();
+    let figures = view.sight.figures();
+    let states = view.sight.sensors();
     let name = |number: usize| {
         states
             .get(number)
@@ -52,7 +52,7 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
             rows: figures.rows,
             bytes: figures.bytes,
             generations: figures.generations as u64,
-            oldest: view.observer.oldest(),
+            oldest: view.sight.oldest(),
             commits: view.tally.commits.load(Ordering::Relaxed),
         },
         intake: offers.all().into(),
@@ -70,6 +70,10 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
             .filter_map(|source| serde_json::to_value(source).ok())
             .collect(),
         sensors: sensors.collect(),
-        warnings: view.warnings.clone(),
+        warnings: view
+            .tally
+            .troubles()
+            .chain(view.warnings.iter().cloned())
+            .collect(),
     }
 }

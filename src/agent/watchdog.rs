@@ -50,7 +50,8 @@ pub(super) fn start(view: &Arc<View>) -> Result<(), Failure> {
                 tracing::warn!("a part of the agent does not move: systemd is not told that it is alive");
             }
             view.inbox.nudge();
-            let words = words(view.observer.figures().ledger, kafka.as_ref());
+            let trouble = view.tally.troubles().next();
+            let words = words(view.sight.figures().ledger, kafka.as_ref(), trouble);
             if words != said {
                 systemd::status(&words);
                 said = words;
@@ -80,16 +81,18 @@ fn answered(kafka: &Kafka) -> bool {
 }
 
 /// The state in one line of words.
-fn words(ledger: Ledger, kafka: Option<&Kafka>) -> String {
+fn words(ledger: Ledger, kafka: Option<&Kafka>, trouble: Option<String>) -> String {
     let kafka = match kafka.map(|kafka| (kafka.reachable, kafka.waiting.len())) {
         Some((Some(true), 0)) => "Kafka takes readings".to_owned(),
         Some((Some(true), waiting)) => format!("Kafka is there; {waiting} sensors wait for it"),
         Some((Some(false), _)) => "Kafka cannot be reached".to_owned(),
         Some((None, _)) => "the forwarder does not answer".to_owned(),
+        None if trouble.is_some() => "nothing is sent".to_owned(),
         None => "stopping".to_owned(),
     };
+    let trouble = trouble.map(|trouble| trouble + "; ").unwrap_or_default();
     format!(
-        "{kafka}; {} queued of {} accepted",
+        "{trouble}{kafka}; {} queued of {} accepted",
         ledger.queued, ledger.accepted
     )
 }
@@ -125,6 +128,9 @@ mod tests {
             ..Kafka::default()
         };
         let expect = "Kafka cannot be reached; 7 queued of 9 accepted";
-        assert_eq!(words(ledger, Some(&kafka)), expect);
+        assert_eq!(words(ledger, Some(&kafka), None), expect);
+        let expect = "the queue has no room: on the disk; nothing is sent; 7 queued of 9 accepted";
+        let trouble = "the queue has no room: on the disk".to_owned();
+        assert_eq!(words(ledger, None, Some(trouble)), expect);
     }
 }

@@ -4,8 +4,8 @@
 //! readings, and that an error of the store ends the thread: no more receipts, never pretending. Must not know sources.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::inbox::{Inbox, NodePosition, Waiting, Wake};
@@ -13,6 +13,7 @@ use crate::clock::{Clock, Mono};
 use crate::planted::{self, Bug};
 use crate::queue::appender::{Appender, Commit, Committed};
 use crate::queue::store::StoreError;
+use crate::reading::{SensorDef, SensorNo};
 
 /// What the intake did since the start; for status.
 #[derive(Debug, Default)]
@@ -21,9 +22,25 @@ pub struct Tally {
     pub commits: AtomicU64,
     /// Rows written.
     pub rows: AtomicU64,
+    /// Why nothing can be stored now.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Tally {
+    /// Says why nothing can be stored now, or that it can.
+    pub fn trouble(&self, why: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why nothing can be stored now; nothing when it can.
+    pub fn troubles(&self) -> impl Iterator<Item = String> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .into_iter()
+    }
+
     fn add(&self, done: Committed) {
         if done.rows > 0 {
             self.commits.fetch_add(1, Ordering::Relaxed);
@@ -53,7 +70,18 @@ pub struct Committer {
     tally: Arc<Tally>,
     /// When the outputs' progress is committed even if no reading comes.
     progress_due: Option<Mono>,
+    /// When the appender wants to look after what is stored.
+    tend_due: Option<Mono>,
+    /// Definitions of commits that the queue had no room for.
+    kept: Vec<(SensorNo, Arc<SensorDef>)>,
+    /// Since when the queue has no room.
+    full: Option<Mono>,
 }
+
+/// How soon a queue that has no room is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// About what a position takes in a row.
+const POSITION: usize = 64;
 
 impl Committer {
     /// For an inbox and the queue it leads to; `interval` is `commit-interval`.
@@ -72,7 +100,15 @@ impl Committer {
             interval,
             tally,
             progress_due: None,
+            tend_due: None,
+            kept: Vec::new(),
+            full: None,
         }
+    }
+
+    /// When to look though nothing comes in.
+    fn due(&self) -> Option<Mono> {
+        self.progress_due.into_iter().chain(self.tend_due).min()
     }
 
     /// Commits until the inbox is closed; then gives back the appender, for the last of the outputs' progress.
@@ -81,7 +117,7 @@ impl Committer {
     /// When the store fails. What was handed in has no receipt then, and its senders keep it.
     pub fn run(mut self) -> Result<Appender, StoreError> {
         loop {
-            let wake = self.inbox.wait(self.progress_due);
+            let wake = self.inbox.wait(self.due());
             if self.take(wake)? {
                 return Ok(self.appender);
             }
@@ -94,7 +130,7 @@ impl Committer {
     /// # Errors
     /// As there.
     pub fn poll(&mut self) -> Result<Option<Next>, StoreError> {
-        match self.inbox.poll(self.progress_due) {
+        match self.inbox.poll(self.due()) {
             Ok(wake) => Ok((!self.take(wake)?).then_some(Next::AtOnce)),
             Err(next) => Ok(Some(next.map_or(Next::WhenNudged, Next::At))),
         }
@@ -110,22 +146,113 @@ impl Committer {
                 return Ok(true);
             }
         }
+        self.tend()?;
         Ok(false)
+    }
+
+    /// Removes what is not needed any more, and tells what had to be given up.
+    fn tend(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.stamp();
+        if self.tend_due.is_none_or(|due| due <= Mono(now.mono)) {
+            let next = self.appender.tend(now)?;
+            self.tend_due = next.map(|after| Mono(now.mono).after(after));
+        }
+        for dropped in self.appender.take_dropped() {
+            let (reason, readings, sensors) = (dropped.reason.limit(), dropped.readings, dropped.sensors);
+            tracing::warn!(
+                reason,
+                readings,
+                sensors,
+                "the oldest readings were given up to make room"
+            );
+        }
+        Ok(())
     }
 
     /// Progress waits at most one interval for a reading that takes it along.
     fn idle(&mut self) -> Result<(), StoreError> {
+        self.ask_again()?;
         let now = self.clock.mono();
         match self.progress_due {
             _ if !self.appender.has_progress() => self.progress_due = None,
-            Some(due) if due <= now => self.commit(Waiting::default())?,
+            Some(due) if due <= now => self.progress()?,
             Some(_) => {}
             None => self.progress_due = Some(now.after(self.interval)),
         }
         Ok(())
     }
 
+    /// Stores what outputs have delivered, alone. Where even for that there is no room, it waits.
+    fn progress(&mut self) -> Result<(), StoreError> {
+        self.progress_due = None;
+        match self.appender.commit(Commit::default(), self.clock.stamp()) {
+            Ok(done) => self.tally.add(done),
+            Err(StoreError::Full { .. }) => self.progress_due = Some(self.clock.mono().after(AGAIN)),
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// Asks for room. Without it, what waits goes back to the inbox: no receipt is given, and its senders keep it.
+    fn admit(&mut self, waiting: Waiting) -> Result<Option<Waiting>, StoreError> {
+        let mut waiting = waiting;
+        self.kept.append(&mut waiting.definitions);
+        // A batch may hold nothing but the position of a node.
+        let bytes = waiting.batches.iter().map(|batch| batch.bytes() + POSITION).sum();
+        if self.has_room(bytes)? {
+            waiting.definitions = std::mem::take(&mut self.kept);
+            return Ok(Some(waiting));
+        }
+        self.inbox
+            .put_back(waiting.batches, self.clock.mono().after(AGAIN));
+        Ok(None)
+    }
+
+    /// A queue that had no room is asked again. Until it has some, all stays in the inbox, which is bounded.
+    fn ask_again(&mut self) -> Result<(), StoreError> {
+        if self.full.is_some() && !self.has_room(self.inbox.bytes())? {
+            self.inbox.block(self.clock.mono().after(AGAIN));
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for so many bytes of readings; says so when that changes.
+    fn has_room(&mut self, bytes: usize) -> Result<bool, StoreError> {
+        let now = self.clock.stamp();
+        match self.appender.admit(self.kept.len(), bytes, now) {
+            Ok(()) => {
+                if let Some(since) = self.full.take() {
+                    let seconds = self.clock.mono().since(since).as_secs();
+                    tracing::info!(seconds, "the queue has room again");
+                    self.tally.trouble(None);
+                    self.inbox.unblock();
+                }
+                Ok(true)
+            }
+            Err(StoreError::Full { place }) => {
+                if self.full.is_none() {
+                    self.full = Some(Mono(now.mono));
+                    self.tally
+                        .trouble(Some(format!("the queue has no room: {place}")));
+                    tracing::error!(
+                        place,
+                        "the queue has no room; readings wait in memory, and what finds no space there is refused"
+                    );
+                }
+                Ok(false)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     fn commit(&mut self, waiting: Waiting) -> Result<(), StoreError> {
+        let Some(waiting) = self.admit(waiting)? else {
+            return if self.appender.has_progress() {
+                self.progress()
+            } else {
+                Ok(())
+            };
+        };
         self.progress_due = None;
         let (mut commit, mut receipts) = (Commit::default(), Vec::new());
         // Of each node the last one, with all that it lost: it says the same in one entry.
@@ -167,148 +294,5 @@ impl Committer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::BootId;
-    use crate::intake::catalog::Catalog;
-    use crate::intake::inbox::{Batch, NodeKey};
-    use crate::intake::receipt::Receipts;
-    use crate::queue::mailbox::Progress;
-    use crate::queue::memory_store::MemoryStore;
-    use crate::queue::open::{Queue, Settings, open};
-    use crate::queue::retention::Limits;
-    use crate::queue::row::{Depth, decode};
-    use crate::queue::types::Entry;
-    use crate::reading::{
-        Epoch, Measurement, Quality, Reading, SensorDef, SensorId, Value, ValueKind, Values,
-    };
-
-    fn queue(store: &MemoryStore) -> Queue {
-        let settings = Settings {
-            generation_bytes: 1 << 20,
-            limits: Limits::default(),
-            outputs: 1,
-            boot: BootId::default(),
-            fresh_epoch: Epoch(7),
-        };
-        open(Arc::new(store.clone()), &settings, Clock::new().stamp()).unwrap()
-    }
-
-    fn submit(inbox: &Inbox, receipts: &Arc<Receipts>, through: u64) {
-        let measurement = Measurement {
-            name: "t".into(),
-            kind: ValueKind::Number,
-            unit: None,
-        };
-        let def = SensorDef {
-            id: SensorId::new("s").unwrap(),
-            measurements: vec![measurement],
-            tags: vec![],
-        };
-        let sensor = inbox.register(&Arc::from("test"), def).unwrap();
-        let values = Values::One(Value::Number(1.0));
-        let reading = Reading {
-            sensor,
-            time: Clock::new().stamp(),
-            quality: Quality::Good,
-            values,
-        };
-        let receipt = Some((receipts.clone(), through));
-        inbox
-            .try_submit(Batch {
-                readings: vec![reading],
-                receipt,
-                ..Batch::default()
-            })
-            .unwrap();
-    }
-
-    fn start(store: &MemoryStore) -> (Arc<Inbox>, Queue, impl FnOnce(Appender) -> Committer + use<>) {
-        let interval = Duration::from_millis(5);
-        let inbox = Arc::new(Inbox::new(interval, Catalog::new(vec![], 10)));
-        let other = inbox.clone();
-        let make = move |appender| {
-            Committer::new(
-                other,
-                appender,
-                Arc::new(Clock::new()),
-                interval,
-                Arc::new(Tally::default()),
-            )
-        };
-        (inbox, queue(store), make)
-    }
-
-    #[test]
-    fn a_receipt_is_given_after_the_sync_and_never_without_it() {
-        let store = MemoryStore::new();
-        let (inbox, queue, make) = start(&store);
-        let receipts = Arc::new(Receipts::new(1, 0));
-        submit(&inbox, &receipts, 1);
-        let thread = std::thread::spawn(move || make(queue.appender).run());
-        while receipts.through() < 1 {
-            std::thread::yield_now();
-        }
-        store.fail_at_sync(store.syncs() + 1);
-        submit(&inbox, &receipts, 2);
-        assert!(
-            thread.join().unwrap().is_err(),
-            "the store's failure ends the thread"
-        );
-        assert_eq!(receipts.through(), 1, "no receipt for what was not synced");
-    }
-
-    #[test]
-    fn progress_is_committed_without_readings_and_then_there_is_silence() {
-        let store = MemoryStore::new();
-        let (inbox, queue, make) = start(&store);
-        let before = store.syncs();
-        let observer = queue.observer.clone();
-        let thread = std::thread::spawn(move || make(queue.appender).run());
-        queue.spools[0].post(Progress {
-            head: Some(2),
-            ..Progress::default()
-        });
-        inbox.nudge();
-        while store.syncs() == before {
-            std::thread::yield_now();
-        }
-        inbox.close();
-        thread.join().unwrap().unwrap();
-        assert_eq!(store.syncs(), before + 1);
-        assert_eq!(observer.figures().rows, 1);
-    }
-
-    #[test]
-    fn a_commit_has_one_position_of_a_node_with_all_that_it_lost() {
-        let store = MemoryStore::new();
-        let (inbox, queue, make) = start(&store);
-        let observer = queue.observer.clone();
-        for (sequence, lost) in [(5, 3), (9, 4), (12, 0)] {
-            let node = NodeKey(b"n"[..].into());
-            let position = Some(NodePosition {
-                node,
-                boot: 1,
-                sequence,
-                lost,
-            });
-            let batch = Batch {
-                position,
-                ..Batch::default()
-            };
-            inbox.try_submit(batch).unwrap();
-        }
-        inbox.close();
-        make(queue.appender).run().unwrap();
-        assert_eq!(observer.figures().lost_upstream, 7);
-        let rows = store.durable_rows(2);
-        let entries = rows
-            .iter()
-            .flat_map(|(row, bytes)| decode(bytes, *row, Depth::All).unwrap().entries);
-        let nodes: Vec<_> = entries.filter(|entry| matches!(entry, Entry::Node(_))).collect();
-        assert!(
-            matches!(&nodes[..], [Entry::Node(position)] if (position.sequence, position.lost) == (12, 7)),
-            "{nodes:?}"
-        );
-    }
-}
+#[path = "committer/tests.rs"]
+mod tests;

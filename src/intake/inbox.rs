@@ -51,7 +51,7 @@ pub struct Batch {
 
 impl Batch {
     /// The bytes that count against the inbox's bound.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.readings.iter().map(reading_bytes).sum()
     }
 }
@@ -104,6 +104,8 @@ struct State {
     woken: bool,
     /// How often the commit thread came back for more.
     turns: u64,
+    /// The queue takes nothing before that moment.
+    blocked: Option<Mono>,
 }
 
 /// The inbox. Shared by all sources and the commit thread.
@@ -145,6 +147,7 @@ impl Inbox {
             closed: false,
             woken: false,
             turns: 0,
+            blocked: None,
         };
         Self {
             state: Mutex::new(state),
@@ -252,6 +255,43 @@ impl Inbox {
         &self.offers
     }
 
+    /// Gives back what the queue had no room for: it waits here again, before everything else, and it is blocked until then
+    /// ([`Inbox::block`]). What came in meanwhile may take it over the bound, to twice that: nothing more comes in then.
+    pub fn put_back(&self, batches: Vec<Batch>, until: Mono) {
+        let mut state = self.lock();
+        let (now, newer) = (self.clock.mono(), std::mem::take(&mut state.batches));
+        for batch in &batches {
+            state
+                .pacer
+                .arrived(batch.readings.len(), batch.bytes(), false, now);
+        }
+        state.batches = batches;
+        state.batches.extend(newer);
+        state.blocked = Some(until);
+    }
+
+    /// No commit is due before `until`, and none comes then by itself: the commit thread is woken to ask for room.
+    pub fn block(&self, until: Mono) {
+        self.lock().blocked = Some(until);
+    }
+
+    /// The queue takes commits again.
+    pub fn unblock(&self) {
+        self.lock().blocked = None;
+    }
+
+    /// The bytes that wait, as its bound counts them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lock().pacer.bytes()
+    }
+
+    /// Whether the queue takes nothing now: what finds no space here is refused for that.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.lock().blocked.is_some()
+    }
+
     /// Nothing more is taken; the commit thread gets what waits and ends.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -334,9 +374,13 @@ impl State {
         if self.closed {
             return Ok(Due::Closed(self.take(now)));
         }
-        let due = self.pacer.due();
+        let due = self.due();
         if due.is_some_and(|due| due <= now) {
-            return Ok(Due::Commit(self.take(now)));
+            return Ok(if self.blocked.is_some() {
+                Due::Idle
+            } else {
+                Due::Commit(self.take(now))
+            });
         }
         if std::mem::take(&mut self.woken) || until.is_some_and(|until| until <= now) {
             return Ok(Due::Idle);
@@ -344,9 +388,14 @@ impl State {
         Err(due.into_iter().chain(until).min())
     }
 
+    fn due(&self) -> Option<Mono> {
+        let due = self.pacer.due()?;
+        Some(self.blocked.unwrap_or(due))
+    }
+
     /// Adds a batch; true when the commit thread must look: its timer changed.
     fn add(&mut self, batch: Batch, now: Mono) -> bool {
-        let before = self.pacer.due();
+        let before = self.due();
         // Counted in the sender's numbers: some of them may have given no reading.
         let full = batch
             .receipt
@@ -354,7 +403,7 @@ impl State {
             .is_some_and(|(receipts, number)| receipts.is_awaited(*number));
         self.pacer.arrived(batch.readings.len(), batch.bytes(), full, now);
         self.batches.push(batch);
-        self.pacer.due() != before
+        self.due() != before
     }
 
     fn take(&mut self, now: Mono) -> Vec<Batch> {

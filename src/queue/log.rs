@@ -108,7 +108,7 @@ impl Log {
         if let Some(handle) = generations.open.get(&first).and_then(Weak::upgrade) {
             return Ok(Opened { first, end, handle });
         }
-        match self.store.open(first) {
+        match self.store.open_to_read(first) {
             Ok(handle) => {
                 // Opening may have made room for more, which nobody will store; that it is too large is no fault.
                 drop(handle.give_back());

@@ -165,8 +165,9 @@ impl Store for RawStore {
 
     fn space(&self) -> Space {
         let names = self.names().unwrap_or_default().into_iter();
-        let log = |name: Name| self.directory.join(name.to_string()).join("db");
-        let bytes = |name: Name| fs::metadata(log(name)).map_or(0, |found| found.len());
+        let bytes = |name: Name| {
+            fs::metadata(self.directory.join(name.to_string()).join("db")).map_or(0, |found| found.len())
+        };
         Space {
             used: names.map(bytes).sum(),
             free: 0,

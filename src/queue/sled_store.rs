@@ -2,44 +2,36 @@
 //!
 //! What sled does not do, this file does: it syncs (`Db::flush` calls `sync_file_range` only), keeps rows small so that
 //! nothing spills into blob files, removes half-written snapshots before they make every later open fail, and reads each row
-//! ten times so that sled's cache lets go of it (its shards evict only after 64 accesses). The only file that names sled.
+//! ten times so that sled's cache lets go of it (its shards evict only after 64 accesses). sled is named here only.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::names::{self, FORMAT, Kind};
 use super::opening::Opening;
-use super::store::{Generation, Need, Space, Store, StoreError, Tail, is_full};
+use super::raw::RawGeneration;
+use super::store::{Generation, Space, Store, StoreError, Tail};
 use super::tail_file::TailFile;
 use super::types::RowNo;
-use crate::planted::{self, Bug};
-use crate::{panics, sys};
+use generation::SledGeneration;
 use meter::Meter;
-use reserve::Reserve;
 use workshop::Workshop;
 
+mod generation;
 mod meter;
 mod reserve;
 mod workshop;
-
-/// Small: the queue reads each row once. sled splits it over 256 shards.
-const CACHE: u64 = 1024 * 1024;
-/// How often a row is read again so that sled's cache evicts it: measured, 511 MB of rows read in 18 MB of memory.
-const TOUCHES: usize = 9;
-/// How long sled's own lock of a generation may outlive its handle.
-const LOCK_PATIENCE: u32 = 100;
 
 /// A queue directory.
 #[derive(Debug)]
 pub struct SledStore {
     directory: PathBuf,
     tail: Mutex<TailFile>,
-    opening: Mutex<Opening>,
     meter: Arc<Meter>,
     workshop: Workshop,
+    opening: Mutex<Opening>,
     /// Held, never read: the lock ends with it.
     _lock: File,
 }
@@ -213,6 +205,17 @@ impl Store for SledStore {
         Ok(Arc::new(opened?))
     }
 
+    fn open_to_read(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        match self.open(first) {
+            // sled writes when it opens. Where there is no room for that, rows are found without it.
+            Err(error) if error.may_pass() => {
+                let found = RawGeneration::scan(&self.path("g", first), first..RowNo::MAX)?;
+                Ok(Arc::new(found))
+            }
+            other => other,
+        }
+    }
+
     fn remove(&self, first: RowNo) -> Result<(), StoreError> {
         let (path, doomed) = (self.path("g", first), self.path("del", first));
         fs::rename(&path, &doomed).map_err(failed("rename", &path))?;
@@ -263,194 +266,6 @@ impl Store for SledStore {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .write(tail);
-    }
-}
-
-/// One sled database.
-#[derive(Debug)]
-struct SledGeneration {
-    first: RowNo,
-    db: Option<sled::Db>,
-    reserve: Reserve,
-    meter: Arc<Meter>,
-    path: PathBuf,
-}
-
-impl SledGeneration {
-    fn open(first: RowNo, path: &Path, meter: &Arc<Meter>) -> Result<Self, StoreError> {
-        remove_files(path, |name| name.ends_with(".generating"))?;
-        let db = match open_patiently(first, path) {
-            Err(StoreError::Damaged { .. }) => {
-                remove_files(path, |name| name.starts_with("snap."))?;
-                open_patiently(first, path)?
-            }
-            other => other?,
-        };
-        let log = path.join("db");
-        let reserve = Reserve::open(&log).map_err(failed("open", &log))?;
-        Ok(Self {
-            first,
-            db: Some(db),
-            reserve,
-            meter: meter.clone(),
-            path: path.to_owned(),
-        })
-    }
-
-    fn db(&self) -> Result<&sled::Db, StoreError> {
-        self.db.as_ref().ok_or_else(|| self.damaged("closed"))
-    }
-
-    fn damaged(&self, what: impl ToString) -> StoreError {
-        StoreError::Damaged {
-            generation: self.first,
-            what: what.to_string(),
-        }
-    }
-
-    fn number(&self, key: &[u8]) -> Result<RowNo, StoreError> {
-        let number = key.try_into().map(RowNo::from_be_bytes);
-        number.map_err(|_| self.damaged("a foreign key"))
-    }
-
-    fn failed(&self, error: sled::Error) -> StoreError {
-        match error {
-            sled::Error::Io(source) => failed("use", &self.path)(source),
-            other => self.damaged(other),
-        }
-    }
-}
-
-fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> Result<(), StoreError> {
-    let Ok(read) = fs::read_dir(path) else {
-        return Ok(());
-    };
-    for entry in read.flatten() {
-        if doomed(&entry.file_name().to_string_lossy()) {
-            fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
-        }
-    }
-    Ok(())
-}
-
-/// sled releases its lock a moment after the last handle is dropped, so a refusal for that is tried again.
-fn open_patiently(first: RowNo, path: &Path) -> Result<sled::Db, StoreError> {
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        match open_once(first, path) {
-            Err(StoreError::Io { source, .. }) if attempt < LOCK_PATIENCE && is_locked(&source) => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            other => return other,
-        }
-    }
-}
-
-fn is_locked(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
-}
-
-/// sled panics on some damage; the panic ends here, as an error.
-fn open_once(first: RowNo, path: &Path) -> Result<sled::Db, StoreError> {
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE)
-        .segment_size(usize::try_from(reserve::SEGMENT).unwrap_or(512 * 1024))
-        .flush_every_ms(None);
-    let damaged = |what: String| StoreError::Damaged {
-        generation: first,
-        what,
-    };
-    match panics::contained(|| config.open()) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(source))) => Err(failed("open", path)(source)),
-        Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(panic) => Err(damaged(panic)),
-    }
-}
-
-impl Generation for SledGeneration {
-    fn append(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<(), StoreError> {
-        let db = self.db()?;
-        if let [(row, bytes)] = rows {
-            // One key is atomic by itself. A batch begins with a manifest that sled writes and waits for separately:
-            // twice the writes and wake-ups of its threads.
-            db.insert(row.to_be_bytes(), bytes.as_slice())
-                .map_err(|error| self.failed(error))?;
-        } else {
-            let mut batch = sled::Batch::default();
-            for (row, bytes) in rows {
-                batch.insert(&row.to_be_bytes(), bytes.as_slice());
-            }
-            db.apply_batch(batch).map_err(|error| self.failed(error))?;
-        }
-        db.flush().map_err(|error| self.failed(error))?;
-        if planted::has(Bug::NoSync) {
-            return Ok(());
-        }
-        self.reserve.sync().map_err(failed("sync", &self.path))
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.reserve.sync().map_err(failed("sync", &self.path))
-    }
-
-    fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
-        let (db, key) = (self.db()?, row.to_be_bytes());
-        let value = db.get(key).map_err(|error| self.failed(error))?;
-        for _ in 0..TOUCHES {
-            db.get(key).map_err(|error| self.failed(error))?;
-        }
-        Ok(value.map(|value| value.to_vec()))
-    }
-
-    fn size(&self) -> Result<u64, StoreError> {
-        self.reserve.size().map_err(failed("look at", &self.path))
-    }
-
-    fn lacks(&self, bytes: u64, need: Need) -> Result<u64, StoreError> {
-        self.reserve
-            .lacks(bytes, need)
-            .map_err(failed("look at", &self.path))
-    }
-
-    fn extend(&self, bytes: u64) -> Result<(), StoreError> {
-        let extended = self.reserve.extend(bytes);
-        self.meter.grew(bytes);
-        match extended {
-            Err(error) if is_full(&error) => {
-                self.meter.forget();
-                Err(StoreError::Full {
-                    place: self.path.display().to_string(),
-                })
-            }
-            other => other.map_err(failed("extend", &self.path)),
-        }
-    }
-
-    fn give_back(&self) -> Result<(), StoreError> {
-        let given = self.reserve.give_back().map_err(failed("cut", &self.path));
-        self.meter.forget();
-        given.map(drop)
-    }
-
-    fn last(&self) -> Result<Option<RowNo>, StoreError> {
-        let last = self.db()?.last().map_err(|error| self.failed(error))?;
-        last.map(|(key, _)| self.number(&key)).transpose()
-    }
-
-    fn at_or_after(&self, row: RowNo) -> Result<Option<RowNo>, StoreError> {
-        let found = self.db()?.range(row.to_be_bytes()..).next().transpose();
-        let found = found.map_err(|error| self.failed(error))?;
-        found.map(|(key, _)| self.number(&key)).transpose()
-    }
-}
-
-impl Drop for SledGeneration {
-    fn drop(&mut self) {
-        drop(self.db.take());
-        sys::trim_memory();
     }
 }
 

@@ -36,6 +36,12 @@ pub enum StoreError {
         /// Where.
         place: String,
     },
+    /// What has to be mounted is not; nothing was made in its place.
+    #[error("nothing is mounted on {mount}")]
+    NotMounted {
+        /// The mount point.
+        mount: String,
+    },
     /// Another process has the directory.
     #[error("the queue {directory} is in use by another agent")]
     InUse {
@@ -57,7 +63,7 @@ impl StoreError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Full { .. } => true,
+            Self::Full { .. } | Self::NotMounted { .. } => true,
             Self::Io { source, .. } => is_full(source) || source.kind() == ErrorKind::ReadOnlyFilesystem,
             _ => false,
         }
@@ -120,6 +126,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When it cannot be opened: [`StoreError::Damaged`] when its content is at fault.
     fn open(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError>;
+
+    /// Opens an existing one that is only read: also where there is no room for what opening would write.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    fn open_to_read(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        self.open(first)
+    }
 
     /// Removes one that nobody has open. Its space is free when this returns.
     ///

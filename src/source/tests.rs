@@ -134,3 +134,18 @@ async fn a_source_that_has_ended_leaves_its_sensors_to_others() {
     running.ended().await;
     assert_eq!(new.register("shed", &air), Ok(number));
 }
+
+#[test]
+fn what_finds_no_space_while_the_queue_has_no_room_is_refused_for_that() {
+    let context = context(1);
+    context.refuse(None, Reason::Inbox, 1);
+    context.inbox.block(crate::clock::Mono(u64::MAX));
+    context.refuse(None, Reason::Inbox, 10);
+    context.inbox.unblock();
+    context.refuse(None, Reason::Inbox, 1);
+    let refused = context.offers().all().refused;
+    assert_eq!(
+        (refused[Reason::Full as usize], refused[Reason::Inbox as usize]),
+        (10, 2)
+    );
+}

@@ -19,9 +19,11 @@ use crate::queue::types::{DropReason, Entry, RowNo};
 use crate::reading::{Stamp, TimeQuality};
 
 /// What an entry takes in a row at most, definitions aside.
-const ENTRY: u64 = 64;
+const ENTRY: usize = 64;
 /// What a definition takes at most.
-const DEFINITION: u64 = 1536;
+const DEFINITION: usize = 1536;
+/// So many positions of nodes are expected in a commit.
+const POSITIONS: usize = 64;
 /// How much larger than its rows a reserve has to be.
 const SPREAD: u64 = 4;
 /// What a store that needs no reserve says of the next generation.
@@ -55,6 +57,8 @@ pub(in crate::queue) struct Room {
     marks: BTreeMap<RowNo, Option<Mark>>,
     looked: Option<u64>,
     dropped: Vec<Dropped>,
+    /// The next commit was found to fit, if what outputs post meanwhile does not make it much larger.
+    admitted: bool,
 }
 
 impl Room {
@@ -65,18 +69,26 @@ impl Room {
             marks: BTreeMap::new(),
             looked: None,
             dropped: Vec::new(),
+            admitted: false,
         }
     }
 }
 
 impl Appender {
-    /// Asks whether a commit can be stored, and makes room for it as the limits allow.
+    /// Asks whether a commit of so many definitions and bytes of readings ([`reading_bytes`]) can be stored, and makes room
+    /// for it as the limits allow. For nothing, and for progress alone, it says yes.
     ///
     /// # Errors
     /// [`StoreError::Full`] when it cannot: nothing was taken, and the same may be tried again later.
-    pub fn admit(&mut self, commit: &Commit, now: Stamp) -> Result<(), StoreError> {
-        let (bytes, need) = self.needed(commit);
-        self.make_room(bytes, need, now).map(drop)
+    pub fn admit(&mut self, definitions: usize, readings: usize, now: Stamp) -> Result<(), StoreError> {
+        if definitions == 0 && readings == 0 {
+            return Ok(());
+        }
+        let waiting = self.pending.len() + lock(&self.log.mailbox).len() + POSITIONS;
+        let bytes = readings + ENTRY * waiting + DEFINITION * definitions;
+        self.make_room(bytes as u64, Need::Readings, now)?;
+        self.room.admitted = true;
+        Ok(())
     }
 
     /// What retention gave up since the last call.
@@ -105,14 +117,14 @@ impl Appender {
     }
 
     /// About how many bytes of rows a commit needs, and of which reserve.
-    pub(super) fn needed(&self, commit: &Commit) -> (u64, Need) {
+    pub(super) fn needed(&mut self, commit: &Commit) -> (u64, Need) {
         let readings: usize = commit.readings.iter().map(reading_bytes).sum();
         let waiting = self.pending.len() + lock(&self.log.mailbox).len() + commit.positions.len() + 1;
-        let bytes = readings as u64 + ENTRY * waiting as u64 + DEFINITION * commit.definitions.len() as u64;
+        let bytes = readings + ENTRY * waiting + DEFINITION * commit.definitions.len();
         let only_progress = commit.readings.is_empty() && commit.definitions.is_empty();
         (
-            bytes,
-            if only_progress {
+            bytes as u64,
+            if std::mem::take(&mut self.room.admitted) || only_progress {
                 Need::Progress
             } else {
                 Need::Readings
@@ -281,7 +293,7 @@ impl Appender {
         };
         let mut entries = std::mem::take(&mut self.pending);
         let lost = given_up(&lock(&self.log.state), &before, boundary, reason);
-        let bytes = ENTRY * (entries.len() + lost.len()) as u64;
+        let bytes = (ENTRY * (entries.len() + lost.len())) as u64;
         if self.newest.lacks(bytes, Need::Progress)? > 0 {
             self.pending = entries;
             let place = "the reserve".to_owned();

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Meter, SledGeneration, SledStore, StoreError};
+use super::{Meter, SledGeneration, SledStore};
+use crate::queue::store::StoreError;
 
 #[derive(Debug, Default)]
 enum Bench {

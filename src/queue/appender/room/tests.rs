@@ -249,7 +249,7 @@ fn what_is_full_refuses_and_takes_again_when_something_was_delivered() {
         parks: vec![],
     });
     queue.appender.commit(Commit::default(), at(second)).unwrap();
-    queue.appender.admit(&readings(50, second), at(second)).unwrap();
+    queue.appender.admit(0, 150 * 24, at(second)).unwrap();
     queue.appender.commit(readings(50, second), at(second)).unwrap();
     assert_eq!(queue.observer.figures().ledger.queued, 150);
 }
