@@ -19,8 +19,8 @@ pub use crate::template::{MAX_TOPIC, Part, Template, TemplateError, is_topic_cha
 pub use load::{LoadError, load};
 pub use model::{
     Acks, Chip, ChipDriver, Clock, Compression, Config, Delivery, Device, Format, Forward, I2c, I2cSensor,
-    Kafka, Mqtt, MqttTopic, Pairs, Queue, Sensor, SerialFrames, SerialText, Simulated, Source, Span, Status,
-    WhenFull,
+    Kafka, Mqtt, MqttStatus, MqttTopic, Pairs, Queue, Sensor, SerialFrames, SerialText, Simulated, Source,
+    Span, Status, Sysfs, WhenFull,
 };
 pub use problem::{MAX_SHOWN, Problem, Problems};
 

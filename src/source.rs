@@ -24,6 +24,7 @@ pub mod serial_frames;
 pub mod serial_text;
 pub mod simulated;
 pub mod stop;
+pub mod sysfs;
 
 pub use crate::intake::offers::{Reason, Suppression};
 pub use health::{Health, Snapshot, State};

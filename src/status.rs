@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod mqtt;
 pub mod show;
 pub mod socket;
 

@@ -14,11 +14,15 @@ use super::{Event, View, report, tell};
 use crate::config::{self, ChipDriver, Config};
 use crate::exit::{Code, Failure};
 use crate::intake::inbox::NodePosition;
+use crate::mqtt::connection;
 use crate::source::{self, Context, Knowledge, Overrides, Running};
-use crate::status::socket;
+use crate::status::{mqtt as mqtt_status, socket};
 
 /// How long the start of the sources is waited for: opening a port that hangs is no reason not to be ready.
 const BEGIN: Duration = Duration::from_secs(5);
+
+/// How long the last words on the agent's state may take.
+const STATE_END: Duration = Duration::from_millis(120);
 
 /// The sources' thread.
 #[derive(Debug)]
@@ -63,6 +67,7 @@ pub(super) fn start(
             let healths = running.iter().map(|source| source.health().clone()).collect();
             *view.sources.lock().unwrap_or_else(PoisonError::into_inner) = healths;
             listen(&config.status.socket, &view);
+            let state = publish_state(&config, &view);
             if let Some(outbox) = outbox {
                 watch_signals(&outbox);
             }
@@ -70,6 +75,10 @@ pub(super) fn start(
             // An agent that is gone wants a stop, too.
             drop(stopped.await);
             stop_all(&mut running).await;
+            if let Some((stop, task)) = state {
+                stop.stop();
+                drop(tokio::time::timeout(STATE_END, task).await);
+            }
             drop(std::fs::remove_file(&config.status.socket));
         });
         done.send(()).unwrap_or_default();
@@ -84,6 +93,27 @@ pub(super) fn start(
         tracing::warn!("a source takes long to start; the agent goes on");
     }
     Ok(Sources { stop, ended })
+}
+
+/// Publishes the agent's state, if the device file says where.
+fn publish_state(config: &Config, view: &Arc<View>) -> Option<(source::Stop, tokio::task::JoinHandle<()>)> {
+    let wanted = config.mqtt_status.as_ref()?;
+    let settings = mqtt_status::Settings {
+        connection: connection::Settings {
+            address: wanted.broker.clone(),
+            client_id: format!("edgespool-{}-status", config.device.id),
+            username: wanted.username.clone(),
+            password_file: wanted.password_file.clone(),
+            ca: wanted.ca.clone(),
+            clean: true,
+            will: None,
+        },
+        topic: wanted.topic.clone(),
+    };
+    let (view, stop) = (view.clone(), source::Stop::new());
+    let answer = Arc::new(move || report::snapshot(&view));
+    let publish = mqtt_status::publish(settings, config.device.id.clone(), answer, stop.clone());
+    Some((stop, tokio::spawn(publish)))
 }
 
 async fn stop_all(running: &mut [Running]) {
@@ -195,6 +225,18 @@ fn spawn(
         }
         config::Source::I2c(s) => i2c(context, s),
         config::Source::Mqtt(s) => Some(source::mqtt::spawn(context, mqtt(device, s))),
+        config::Source::Sysfs(s) => threaded(
+            &label,
+            source::sysfs::spawn(
+                context,
+                source::sysfs::Settings {
+                    path: s.path.clone(),
+                    id: s.id.clone(),
+                    scale: s.scale,
+                    every: s.every,
+                },
+            ),
+        ),
         config::Source::Simulated(s) => {
             let settings = source::simulated::Settings {
                 first: s.first,
@@ -219,7 +261,7 @@ fn mqtt(device: &str, settings: &config::Mqtt) -> source::mqtt::Settings {
         time: topic.time.clone(),
     };
     source::mqtt::Settings {
-        connection: crate::mqtt::connection::Settings {
+        connection: connection::Settings {
             address: settings.broker.clone(),
             client_id,
             username: settings.username.clone(),
@@ -248,17 +290,17 @@ fn i2c(context: Context, settings: &config::I2c) -> Option<Running> {
     };
     let sensors = settings.sensors.iter().map(sensor).collect();
     let label = context.label().clone();
-    match source::i2c::spawn(
-        context,
-        source::i2c::Settings {
-            bus: settings.bus.clone(),
-            sensors,
-        },
-    ) {
-        Ok(running) => Some(running),
-        Err(error) => {
+    let settings = source::i2c::Settings {
+        bus: settings.bus.clone(),
+        sensors,
+    };
+    threaded(&label, source::i2c::spawn(context, settings))
+}
+
+fn threaded(label: &str, spawned: std::io::Result<Running>) -> Option<Running> {
+    spawned
+        .inspect_err(|error| {
             tracing::error!(source = %label, %error, "the source's thread cannot be started");
-            None
-        }
-    }
+        })
+        .ok()
 }

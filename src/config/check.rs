@@ -16,6 +16,7 @@ mod queue;
 mod sensors;
 mod serial;
 mod sources;
+mod sysfs;
 
 pub(super) use librdkafka::known as known_properties;
 
@@ -47,6 +48,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Optio
     let forward = forward(file.section("forward"), report);
     let clock = clock(file.section("clock"), report);
     let status = status(file.section("status"), report);
+    let mqtt_status = mqtt::status(file.section("mqtt-status"), &device, report);
     let mut sources = sources::check(file, report);
     let known = sensors::check(file, &sources, &device, &span, report);
     sources.name_measurements(&known.configured);
@@ -80,6 +82,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Optio
         sources,
         sensors,
         status,
+        mqtt_status,
         warnings: Vec::new(),
     })
 }

@@ -59,6 +59,7 @@ enum Value {
     Choice(&'static str),
     Texts(Vec<At<String>>),
     Integer(i64),
+    Number(f64),
     Boolean(bool),
     Duration(Duration),
     Size(u64),
@@ -108,6 +109,8 @@ impl Section {
         texts: Texts -> Vec<At<String>>;
         /// A whole number.
         integer: Integer -> i64;
+        /// A number.
+        number: Number -> f64;
         /// True or false.
         boolean: Boolean -> bool;
         /// A duration.

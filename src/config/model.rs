@@ -38,6 +38,8 @@ pub struct Config {
     pub sensors: BTreeMap<SensorId, Sensor>,
     /// What people and other programs look at.
     pub status: Status,
+    /// Where the agent's own state is published, if it is.
+    pub mqtt_status: Option<MqttStatus>,
     /// What is allowed and costs something; `check` prints it, `run` logs it.
     pub warnings: Vec<Problem>,
 }
@@ -245,6 +247,8 @@ pub enum Source {
     I2c(I2c),
     /// What other devices publish on a broker.
     Mqtt(Mqtt),
+    /// What the kernel reads already.
+    Sysfs(Sysfs),
     /// Invented readings.
     Simulated(Simulated),
 }
@@ -261,6 +265,7 @@ impl Source {
                 1 => format!("mqtt {}", source.broker),
                 n => format!("mqtt {} ({n})", source.broker),
             },
+            Self::Sysfs(source) => format!("sysfs {}", source.path.display()),
             Self::Simulated(source) => format!("simulated {}", source.first),
         }
     }
@@ -273,6 +278,7 @@ impl Source {
             Self::SerialText(SerialText { id: Some(id), .. }) => Some(vec![id.clone()]),
             Self::I2c(source) => Some(source.sensors.iter().map(|sensor| sensor.id.clone()).collect()),
             Self::Mqtt(source) => source.ids(),
+            Self::Sysfs(source) => Some(vec![source.id.clone()]),
             Self::Simulated(source) => Some(source.ids()),
         }
     }
@@ -386,6 +392,34 @@ pub struct MqttTopic {
     pub fields: Vec<(Box<str>, mqtt::Path)>,
     /// Where the payload says when it was measured.
     pub time: Option<mqtt::Path>,
+}
+
+/// `[mqtt-status]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttStatus {
+    /// The broker.
+    pub broker: mqtt::Address,
+    /// The topic, filled in.
+    pub topic: String,
+    /// As whom.
+    pub username: Option<String>,
+    /// The file with the password; a name alone is a credential of systemd's.
+    pub password_file: Option<PathBuf>,
+    /// Certificates to trust beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// `kind = "sysfs"`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sysfs {
+    /// The file; absolute.
+    pub path: PathBuf,
+    /// The sensor's name.
+    pub id: SensorId,
+    /// What the number in the file is multiplied by; not zero.
+    pub scale: f64,
+    /// How often it is read.
+    pub every: Duration,
 }
 
 /// `kind = "simulated"`

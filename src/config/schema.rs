@@ -36,6 +36,8 @@ pub(super) enum Kind {
     Texts,
     /// `17`
     Integer,
+    /// `0.1`, or `17`
+    Number,
     /// `true`
     Boolean,
     /// `"250ms"`

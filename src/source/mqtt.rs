@@ -31,6 +31,10 @@ pub mod window;
 /// The first pause before the broker is tried again, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A read that brought less than this is followed by a rest: brokers send every message by itself, and to wake up for each
+/// costs more than all the rest of its way.
+const MANY: usize = 32 * 1024;
+const REST: Duration = Duration::from_millis(5);
 /// How long the last receipts are waited for at the end.
 const FAREWELL: Duration = Duration::from_millis(150);
 /// The name of the fault in the source's health.
@@ -193,6 +197,9 @@ impl Session<'_> {
         let mut seen = self.receipts.through();
         let receipts = self.receipts.clone();
         let context = self.context;
+        let rest = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(rest);
+        let mut resting = false;
         loop {
             self.acknowledge(writer);
             tokio::select! {
@@ -205,9 +212,15 @@ impl Session<'_> {
                         return Ok(());
                     }
                 }
-                read = reader.fill(), if handing.is_none() => {
-                    if read? == 0 {
+                () = &mut rest, if resting => resting = false,
+                read = reader.fill(), if handing.is_none() && !resting => {
+                    let read = read?;
+                    if read == 0 {
                         return Err(Lost::Closed);
+                    }
+                    resting = read < MANY;
+                    if resting {
+                        rest.set(tokio::time::sleep(REST));
                     }
                     pulse.heard = context.clock().mono();
                     let batch = self.take(reader, writer)?;

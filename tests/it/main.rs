@@ -21,4 +21,5 @@ mod serial;
 mod simulation;
 mod stop;
 mod support;
+mod sysfs;
 mod tidy;

@@ -101,6 +101,12 @@ pub(super) const INFLIGHT: Bounds<i64> = bounds(
     65_535,
     "messages have numbers of 16 bits",
 );
+pub(super) const EVERY_FILE: Bounds<Duration> = bounds(
+    ms(10),
+    "what the kernel reads changes more slowly, and every reading of a file may be one of a bus",
+    ms(DAY),
+    "a fault would show too late",
+);
 pub(super) const SIMULATED_SENSORS: Bounds<i64> = bounds(
     1,
     "there would be no reading",

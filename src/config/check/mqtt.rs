@@ -3,7 +3,7 @@
 use std::path::{Path as File, PathBuf};
 
 use super::super::file::{At, Section};
-use super::super::model::{Mqtt, MqttTopic};
+use super::super::model::{Device, Mqtt, MqttStatus, MqttTopic};
 use super::super::problem::{Report, quoted};
 use super::super::value;
 use super::{bounds, names, paths};
@@ -11,6 +11,7 @@ use crate::mqtt::{Address, AddressError, Filter, FilterError, Path, SensorName, 
 
 const BROKER: &str = "mqtt://localhost:1883";
 const FILTER: &str = "zigbee2mqtt/+";
+const STATUS: &str = "edgespool/{device}/status";
 const NAME: &str = "{topic.1}";
 const FIELDS: &str = "{ temperature = \"temperature\" }";
 const MIB: u64 = 1 << 20;
@@ -119,6 +120,52 @@ fn max_packet(section: &Section, report: &mut Report<'_>) -> Option<u32> {
         }
         Ok(size) => return u32::try_from(size).ok(),
     }
+    None
+}
+
+/// `[mqtt-status]`
+pub(super) fn status(
+    section: Option<&Section>,
+    device: &Device,
+    report: &mut Report<'_>,
+) -> Option<MqttStatus> {
+    let section = section?;
+    let broker = broker(section, "broker", report);
+    let login = login(section, report);
+    let ca = match &broker {
+        Some(broker) => ca(section, broker, report),
+        None => None,
+    };
+    let topic = status_topic(section, device, report);
+    let (username, password_file) = login?;
+    Some(MqttStatus {
+        broker: broker?,
+        topic: topic?,
+        username,
+        password_file,
+        ca,
+    })
+}
+
+fn status_topic(section: &Section, device: &Device, report: &mut Report<'_>) -> Option<String> {
+    let key = section.key("topic");
+    let Some(found) = section.text("topic") else {
+        paths::missing(section, "topic", &quoted(STATUS), report);
+        return None;
+    };
+    let topic = found.value.replace("{device}", &device.id);
+    let problem = if topic.is_empty() {
+        "is empty"
+    } else if topic.contains(['{', '}']) {
+        "has a placeholder beside {device}"
+    } else if topic.contains(['+', '#']) || topic.starts_with('$') || topic.chars().any(char::is_control) {
+        "is no topic that can be published to"
+    } else {
+        return Some(topic);
+    };
+    report
+        .error(found.at, &key, format!("{} {problem}", quoted(found.value)))
+        .hint(quoted(STATUS));
     None
 }
 

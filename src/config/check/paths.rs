@@ -102,7 +102,10 @@ pub(super) fn node(section: &Section, name: &str, example: &str, report: &mut Re
         found.at,
         found.value,
         &key,
-        "device nodes are under /dev",
+        match example.starts_with("/dev") {
+            true => "device nodes are under /dev",
+            false => "the agent could be started from anywhere",
+        },
         example,
         report,
     )

@@ -69,7 +69,7 @@ fn sensor(
 ) -> Sensor {
     let own = names::tags(section.pairs("tags"), &section.key("tags"), report);
     let tags = names::merged(&device.tags, &own, section.at, &section.key("tags"), report);
-    let measured = sources.measurements(id).filter(|_| sources.chip(id).is_none());
+    let measured = sources.measurements(id).filter(|_| !sources.is_named_here(id));
     let measurement = measurement(section, measured.as_deref(), report);
     let units = units(id, section, &measurement, measured.as_deref(), sources, report);
     let span = super::span(section.section("span"), Some(span), report);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::file::Section;
 use super::super::model::{Mqtt, Sensor, Simulated, Source};
 use super::super::problem::{Report, quoted};
-use super::{bounds, i2c, mqtt, serial};
+use super::{bounds, i2c, mqtt, serial, sysfs};
 use crate::reading::SensorId;
 
 /// What the sources are and what is known of them beyond that.
@@ -49,6 +49,7 @@ pub(super) fn check(file: &Section, report: &mut Report<'_>) -> Sources {
             Some("i2c") => i2c::check(section, report).map(|(i2c, tables)| (Source::I2c(i2c), tables)),
             Some("mqtt") => mqtt::check(section, report)
                 .map(|(mqtt, tables)| (Source::Mqtt(sources.numbered(mqtt)), tables)),
+            Some("sysfs") => sysfs::check(section, report).map(Source::Sysfs).map(itself),
             Some("simulated") => Some(itself(Source::Simulated(invented(
                 section,
                 &mut simulated,
@@ -153,6 +154,15 @@ impl Sources {
         })
     }
 
+    /// Whether the device file gives the value its name, since the source has none for it.
+    pub(super) fn is_named_here(&self, sensor: &SensorId) -> bool {
+        self.meant.iter().any(|source| match source {
+            Source::I2c(i2c) => i2c.sensors.iter().any(|chip| chip.id == *sensor),
+            Source::Sysfs(sysfs) => sysfs.id == *sensor,
+            _ => false,
+        })
+    }
+
     /// Gives chips the names that `[sensor.ID]` has for their values.
     pub(super) fn name_measurements(&mut self, sensors: &BTreeMap<SensorId, Sensor>) {
         for source in &mut self.meant {
@@ -226,7 +236,7 @@ impl Taken {
                 }
                 return;
             }
-            Source::Mqtt(_) | Source::Simulated(_) => return,
+            Source::Mqtt(_) | Source::Sysfs(_) | Source::Simulated(_) => return,
         };
         if let Some(other) = self.ports.get(port) {
             let at = section.text("port").map_or(section.at, |found| found.at);

@@ -39,6 +39,10 @@ pub(super) fn value(found: &Found<'_>, kind: &Kind, path: &str, report: &mut Rep
             let wrong = |_| wrong(found, "does not fit in 64 bits", None, path, report);
             parsed.map(Value::Integer).map_err(wrong).ok()
         }
+        (Kind::Number, DeValue::Integer(number)) if number.radix() == 10 => {
+            finite(number.as_str(), found, path, report)
+        }
+        (Kind::Number, DeValue::Float(number)) => finite(number.as_str(), found, path, report),
         (Kind::Boolean, DeValue::Boolean(value)) => Some(Value::Boolean(*value)),
         (Kind::Duration, DeValue::String(text)) => {
             let wrong = |error: value::Wrong| wrong(found, &error.problem, Some(error.hint), path, report);
@@ -62,6 +66,18 @@ pub(super) fn value(found: &Found<'_>, kind: &Kind, path: &str, report: &mut Rep
     }
 }
 
+fn finite(text: &str, found: &Found<'_>, path: &str, report: &mut Report<'_>) -> Option<Value> {
+    let number = text
+        .replace('_', "")
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite());
+    if number.is_none() {
+        wrong(found, "is no number that can be used", None, path, report);
+    }
+    number.map(Value::Number)
+}
+
 fn wrong(found: &Found<'_>, problem: &str, hint: Option<String>, path: &str, report: &mut Report<'_>) {
     let problem = format!("{} {problem}", describe(found, report));
     report.error(found.span().start, path, problem).hint = hint;
@@ -83,6 +99,7 @@ fn mismatch(found: &Found<'_>, kind: &Kind, path: &str, report: &mut Report<'_>)
             scalar.then(|| format!("in brackets: [\"{}\"]", shown(text.unwrap_or(&raw)))),
         ),
         Kind::Integer => ("is not a whole number", unquoted(is_integer)),
+        Kind::Number => ("is not a number", unquoted(|text| text.parse::<f64>().is_ok())),
         Kind::Boolean => (
             "is neither true nor false",
             unquoted(|text| matches!(text, "true" | "false")),

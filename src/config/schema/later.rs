@@ -13,8 +13,6 @@ pub(super) static SASL: &[Key] = &[known("mechanism"), known("username"), known(
 
 pub(super) static SCHEMA_REGISTRY: &[Key] = &[known("url")];
 
-pub(super) static MQTT_STATUS: &[Key] = &[known("broker"), known("topic")];
-
 pub(super) static MODBUS_RTU: &[Key] = &[
     known("kind"),
     known("port"),
@@ -43,14 +41,6 @@ static REGISTER: &[Key] = &[
     known("type"),
     known("scale"),
     known("offset"),
-];
-
-pub(super) static SYSFS: &[Key] = &[
-    known("kind"),
-    known("path"),
-    known("id"),
-    known("scale"),
-    known("every"),
 ];
 
 pub(super) static RANGE: &[Key] = &[known("min"), known("max")];

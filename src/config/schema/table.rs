@@ -1,8 +1,8 @@
 //! The keys themselves: what this version can do, and where what is to come has its place.
 
 use super::Kind::{
-    Announced, Boolean, Choice as OneOf, Duration, Integer, Kinds, Named, Pairs, Properties, Size, Table,
-    Tables, Text, Texts,
+    Announced, Boolean, Choice as OneOf, Duration, Integer, Kinds, Named, Number, Pairs, Properties, Size,
+    Table, Tables, Text, Texts,
 };
 use super::later;
 use super::{Choice, Key, Since, Variant, choice, later as to_come, later_choice, now};
@@ -18,11 +18,7 @@ pub(in crate::config) static ROOT: &[Key] = &[
     now("source", Kinds(SOURCES)),
     now("sensor", Named(SENSOR)),
     now("status", Table(STATUS)),
-    to_come(
-        "mqtt-status",
-        Table(later::MQTT_STATUS),
-        "the agent's own state on MQTT",
-    ),
+    now("mqtt-status", Table(MQTT_STATUS)),
 ];
 
 static DEVICE: &[Key] = &[now("id", Text), now("tags", Pairs)];
@@ -137,8 +133,8 @@ static SOURCES: &[Variant] = &[
     },
     Variant {
         name: "sysfs",
-        since: Since::Later("the kernel's own sensors"),
-        keys: later::SYSFS,
+        since: Since::Now,
+        keys: SYSFS,
     },
 ];
 
@@ -181,6 +177,22 @@ static MQTT_TOPIC: &[Key] = &[
     now("sensor", Text),
     now("fields", Pairs),
     now("time", Text),
+];
+
+static MQTT_STATUS: &[Key] = &[
+    now("broker", Text),
+    now("topic", Text),
+    now("username", Text),
+    now("password-file", Text),
+    now("ca", Text),
+];
+
+static SYSFS: &[Key] = &[
+    now("kind", Text),
+    now("path", Text),
+    now("id", Text),
+    now("scale", Number),
+    now("every", Duration),
 ];
 
 static SIMULATED: &[Key] = &[now("kind", Text), now("sensors", Integer), now("every", Duration)];

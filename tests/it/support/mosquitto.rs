@@ -132,6 +132,26 @@ impl Mosquitto {
             .expect("mosquitto_pub is not on PATH (Debian: apt-get install mosquitto-clients)");
         assert!(status.success());
     }
+
+    /// The first message of a topic, read with mosquitto's own client within ten seconds.
+    pub(crate) fn first_message(&self, topic: &str) -> String {
+        let output = Command::new("mosquitto_sub")
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-C",
+                "1",
+                "-W",
+                "10",
+                "-t",
+                topic,
+            ])
+            .output()
+            .expect("mosquitto_sub is not on PATH (Debian: apt-get install mosquitto-clients)");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
 }
 
 impl Drop for Mosquitto {
