@@ -243,11 +243,6 @@ impl Oracle {
                 (made.durable, made.lost) = (false, Loss::Tail);
             }
             let row = decode(bytes, *number, Depth::All).expect("it could be read before");
-            for entry in &row.entries {
-                if let Entry::Define { sensor, .. } = entry {
-                    self.numbers.remove(sensor);
-                }
-            }
             let Some(epoch) = self.epochs.iter().position(|known| *known == row.epoch) else {
                 continue;
             };
@@ -255,6 +250,15 @@ impl Oracle {
                 let index = self.numbers[&run.sensor];
                 let places = (run.first..=run.last()).map(|sequence| (epoch, sequence));
                 self.sensors[index].gone.extend(places);
+            }
+        }
+        // Who was defined there has no number any more.
+        for (number, bytes) in rows {
+            let row = decode(bytes, *number, Depth::Entries).expect("it could be read before");
+            for entry in &row.entries {
+                if let Entry::Define { sensor, .. } = entry {
+                    self.numbers.remove(sensor);
+                }
             }
         }
         for index in 0..self.sensors.len() {
