@@ -50,14 +50,15 @@ pub fn run(directory: &Path, asked: &Path, told: &Path) -> Result<(), Failure> {
     Ok(fs::write(told, serde_json::to_vec(&report)?)?)
 }
 
-/// This program once more.
+/// This program once more, with lines to and from it.
 pub fn myself(arguments: &[&str]) -> Result<Child, Failure> {
     let quiet = std::env::var_os("POWERCUT_LOUD").is_none();
     let stderr = if quiet { Stdio::null() } else { Stdio::inherit() };
     let mut command = Command::new(std::env::current_exe()?);
     Ok(command
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()?)
 }

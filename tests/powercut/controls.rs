@@ -6,7 +6,7 @@ use edgespool::planted::Bug;
 
 use crate::cutting::{Series, Tally, cut};
 use crate::flips::truncations as truncations_of;
-use crate::recording::Workload;
+use crate::writer::Workload;
 use crate::{Outcome, planting, say};
 
 /// Cuts of one recording.

@@ -14,7 +14,8 @@ use crate::disk::{Mounted, workshop};
 use crate::log::{Event, Phase};
 use crate::plan::{Plan, Report};
 use crate::random::Random;
-use crate::recording::{Recording, Workload, record};
+use crate::recording::{Recording, record};
+use crate::writer::Workload;
 use crate::{Failure, planting, say};
 
 /// Faults that are told in words.
@@ -35,6 +36,10 @@ pub struct Tally {
     pub writes: u64,
     /// Flushes that were recorded.
     pub flushes: u64,
+    /// Writers that were killed.
+    pub kills: u64,
+    /// Of those, the ones that were opening the queue.
+    pub kills_opening: u64,
     /// The first faults, in words.
     pub words: Vec<String>,
 }
@@ -98,13 +103,13 @@ pub fn cut(series: Series, workload: fn(u64) -> Workload) -> Result<Tally, Failu
     let mut tally = Tally::default();
     let (mut left, mut seed) = (series.cuts, series.seed);
     while left > 0 {
-        if !planting::plant(series.bug) {
-            return Err("built without planted bugs: --features planted-bugs".into());
-        }
-        let recording = record(workload(seed), place.path());
-        planting::plant(None);
-        let mut recording = recording.map_err(|error| format!("seed {seed}: {error}"))?;
-        recording.plan.bug = series.bug.map(planting::name);
+        let workload = Workload {
+            bug: series.bug.map(planting::name),
+            ..workload(seed)
+        };
+        let recording = record(&workload, place.path()).map_err(|error| format!("seed {seed}: {error}"))?;
+        tally.kills += recording.kills.0;
+        tally.kills_opening += recording.kills.1;
         let here = left.min(series.each);
         let series = Series {
             cuts: here,

@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -30,7 +32,7 @@ pub enum Event {
 }
 
 /// What the queue is doing, as far as it can be seen from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing that a cut is aimed at.
     Steady,

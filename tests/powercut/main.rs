@@ -15,6 +15,7 @@
 //! mkfs.ext4; says so where they are missing, and fails for it where CI=true and it is root.
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     reason = "a program that prints its figures; its tables are its own"
 )]
@@ -39,12 +40,13 @@ mod readings;
 mod recording;
 mod salvage;
 mod verify;
+mod writer;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use cutting::Series;
-use recording::Workload;
+use writer::Workload;
 
 /// What the rig ends with when it cannot go on.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -61,6 +63,9 @@ fn main() -> ExitCode {
         ["child-verify", directory, plan, report] => {
             child::run(Path::new(directory), Path::new(plan), Path::new(report))
         }
+        ["child-write", directory, workload, life, commits] => {
+            child_write(directory, workload, life, commits)
+        }
         ["ci"] => with_means(|| {
             controls_command()?;
             cuts_command()
@@ -76,11 +81,20 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if words.first().is_some_and(|word| word.starts_with("child-")) => {
+            eprintln!("powercut: {error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             say(&format!("powercut: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn child_write(directory: &str, workload: &str, life: &str, commits: &str) -> Outcome {
+    let workload: Workload = serde_json::from_slice(&std::fs::read(workload)?)?;
+    writer::live(Path::new(directory), &workload, life.parse()?, commits.parse()?)
 }
 
 /// Prints a line.
@@ -150,8 +164,14 @@ fn cuts_command() -> Outcome {
         say(&format!("  {words}"));
     }
     say(&format!(
-        "powercut: {all} cuts, {bad} with a fault; of {} receipted readings {} lost; {} queues did not open; {} writes, {} flushes",
-        tally.receipted, tally.lost, tally.unopened, tally.writes, tally.flushes
+        "powercut: {all} cuts, {bad} with a fault; of {} receipted readings {} lost; {} queues did not open; {} writes, {} flushes; {} writers killed, {} of them while opening",
+        tally.receipted,
+        tally.lost,
+        tally.unopened,
+        tally.writes,
+        tally.flushes,
+        tally.kills,
+        tally.kills_opening
     ));
     if bad > 0 {
         Err(format!("{bad} of {all} cuts broke a promise").into())
