@@ -36,6 +36,8 @@ pub struct Tally {
     pub writes: u64,
     /// Flushes that were recorded.
     pub flushes: u64,
+    /// File systems that had to be mended first: their superblock was torn.
+    pub mended: u64,
     /// Writers that were killed.
     pub kills: u64,
     /// Of those, the ones that were opening the queue.
@@ -139,7 +141,12 @@ fn cut_one(recording: &Recording, series: Series, place: &Path, tally: &mut Tall
         // Whether all is released before writing on changes from cut to cut.
         plan.release = cut.at.is_multiple_of(2);
         fs::write(&image, bytes)?;
-        let mount = Mounted::new(&image, &mounted)?;
+        let (mount, mended) = match cut.mode {
+            // A torn superblock is the file system's to mend, and no system starts without doing so.
+            Mode::Torn => Mounted::mended(&image, &mounted)?,
+            _ => (Mounted::new(&image, &mounted)?, false),
+        };
+        tally.mended += u64::from(mended);
         let report = verified(&mounted.join("queue"), &plan, place)?;
         mount.end()?;
         tally.add(series.seed, cut, &plan, &report);

@@ -19,7 +19,7 @@ use crate::child::verified;
 use crate::classes::{Atlas, Class, Stretch, atlas};
 use crate::disk::workshop;
 use crate::plan::{Plan, Report};
-use crate::queue::{Look, list, open_queue, told};
+use crate::queue::{Look, Size, list, open_queue, told};
 use crate::random::Random;
 use crate::readings::{self, SENSORS};
 use crate::{Failure, Outcome, planting, say};
@@ -192,15 +192,18 @@ fn write(seed: u64, directory: &Path) -> Result<(Plan, Queue), Failure> {
         epoch: seed << 8 | 1,
         after: vec![vec![0; SENSORS as usize]],
         released: vec![0; SENSORS as usize],
-        generation_bytes: GENERATION,
+        size: Size {
+            generation: GENERATION,
+            most: None,
+        },
         damaged: true,
         ..Plan::default()
     };
-    let mut queue = open_queue(directory, plan.generation_bytes, 1, plan.epoch)?;
+    let mut queue = open_queue(directory, plan.size, 1, plan.epoch)?;
     for number in 0..COMMITS {
         if number == COMMITS / 2 {
             drop(queue);
-            queue = open_queue(directory, plan.generation_bytes, 2, plan.epoch)?;
+            queue = open_queue(directory, plan.size, 2, plan.epoch)?;
         }
         if number == COMMITS * 2 / 3 {
             release(&queue, &mut plan)?;

@@ -46,6 +46,8 @@ pub enum Phase {
     Rolling,
     /// A commit at whose end a generation is gone that was released.
     Removing,
+    /// A commit at whose end a generation is gone because the queue is full.
+    Retention,
     /// A snapshot was written.
     Snapshot,
 }
@@ -60,6 +62,7 @@ impl Phase {
             Self::Extending => "extending",
             Self::Rolling => "rolling",
             Self::Removing => "removing",
+            Self::Retention => "retention",
             Self::Snapshot => "snapshot",
         }
     }

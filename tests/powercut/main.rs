@@ -164,14 +164,15 @@ fn cuts_command() -> Outcome {
         say(&format!("  {words}"));
     }
     say(&format!(
-        "powercut: {all} cuts, {bad} with a fault; of {} receipted readings {} lost; {} queues did not open; {} writes, {} flushes; {} writers killed, {} of them while opening",
+        "powercut: {all} cuts, {bad} with a fault; of {} receipted readings {} lost; {} queues did not open; {} writes, {} flushes; {} writers killed, {} of them while opening; {} file systems mended by e2fsck",
         tally.receipted,
         tally.lost,
         tally.unopened,
         tally.writes,
         tally.flushes,
         tally.kills,
-        tally.kills_opening
+        tally.kills_opening,
+        tally.mended
     ));
     if bad > 0 {
         Err(format!("{bad} of {all} cuts broke a promise").into())

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::queue::Size;
+
 /// What is known of a queue from outside.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Plan {
@@ -22,8 +24,8 @@ pub struct Plan {
     pub read: Vec<u64>,
     /// Through which each sensor's readings were released, at most.
     pub released: Vec<u64>,
-    /// The size at which a generation is followed by the next one.
-    pub generation_bytes: u64,
+    /// How large it may become.
+    pub size: Size,
     /// True when something may be gone, as long as it is said: the files were damaged, not only cut off.
     pub damaged: bool,
     /// True when all that can be read is released before it is written on.

@@ -9,20 +9,34 @@ use std::sync::Arc;
 
 use edgespool::clock::BootId;
 use edgespool::queue::open::{Queue, Settings, open};
+use edgespool::queue::retention::Limits;
 use edgespool::queue::sled_store::SledStore;
 use edgespool::reading::Epoch;
+use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::readings::moment;
 
+/// How large a queue may become.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Size {
+    /// The size at which a generation is followed by the next one.
+    pub generation: u64,
+    /// The size at which the oldest one is given up; `None`: never.
+    pub most: Option<u64>,
+}
+
 /// Opens the queue in a directory, or makes one. `life` is the boot, `epoch` the one to draw if one is needed.
-pub fn open_queue(directory: &Path, generation_bytes: u64, life: u64, epoch: u64) -> Result<Queue, Failure> {
+pub fn open_queue(directory: &Path, size: Size, life: u64, epoch: u64) -> Result<Queue, Failure> {
     let store = Arc::new(SledStore::open(directory).map_err(told)?);
     let mut boot = [0; 16];
     boot[..8].copy_from_slice(&life.to_le_bytes());
     let settings = Settings {
-        generation_bytes,
-        limits: edgespool::queue::retention::Limits::default(),
+        generation_bytes: size.generation,
+        limits: Limits {
+            max_size: size.most.unwrap_or(u64::MAX),
+            ..Limits::default()
+        },
         outputs: 1,
         boot: BootId(boot),
         fresh_epoch: Epoch(epoch),

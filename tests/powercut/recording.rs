@@ -63,7 +63,7 @@ pub fn record(workload: &Workload, place: &Path) -> Result<Recording, Failure> {
             seed: workload.seed,
             epoch: workload.epoch(),
             after: workload.after(),
-            generation_bytes: workload.generation_bytes,
+            size: workload.size,
             bug: workload.bug.clone(),
             ..Plan::default()
         },

@@ -47,7 +47,7 @@ impl Check<'_> {
     fn all(&mut self, directory: &Path) -> Result<(), Failure> {
         let stored = self.plan.after.last().cloned().unwrap_or_default();
         self.book.add(Life::first(self.plan.epoch, stored.clone()));
-        let open = |boot, epoch| open_queue(directory, self.plan.generation_bytes, boot, epoch);
+        let open = |boot, epoch| open_queue(directory, self.plan.size, boot, epoch);
         let mut queue =
             open(BOOT, self.plan.epoch + 1).map_err(|error| format!("it does not open: {error}"))?;
         self.findings(&queue);

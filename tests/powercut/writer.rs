@@ -14,17 +14,19 @@ use edgespool::queue::appender::{Appender, Commit};
 use edgespool::queue::cursor::{Cursor, Step};
 use edgespool::queue::mailbox::Progress;
 use edgespool::queue::open::Queue;
-use edgespool::queue::spool::Spool;
+use edgespool::queue::spool::{Observer, Spool};
 use edgespool::queue::types::{Entry, OutputNo, Release, RowNo, Run};
 use edgespool::reading::Epoch;
 use serde::{Deserialize, Serialize};
 
 use crate::log::Phase;
-use crate::queue::{Look, open_queue, told};
+use crate::queue::{Look, Size, open_queue, told};
 use crate::random::{Random, mix};
 use crate::readings::{self, SENSORS};
 use crate::{Failure, Outcome, planting};
 
+/// A queue that gives up its oldest generation has so many bytes: a few generations.
+const FULL: u64 = 6 * 1024 * 1024;
 /// Commits for which the reader reads, and then as many for which it stands still.
 const TURN: usize = 25;
 /// Runs that the reader has read and not released, at most.
@@ -39,8 +41,8 @@ pub struct Workload {
     pub commits: usize,
     /// The queue is opened again after about so many.
     pub life: u64,
-    /// The size at which a generation is followed by the next one.
-    pub generation_bytes: u64,
+    /// How large the queue may become.
+    pub size: Size,
     /// The most readings of a commit.
     pub most: u64,
     /// Whether writers are killed now and then.
@@ -53,13 +55,17 @@ impl Workload {
     /// One of many kinds, by its seed.
     pub fn drawn(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x776f_726b);
-        let kib = [48, 96, 192, 640, 1024, 2048][random.index(6)];
+        let kib = [256, 640, 640, 1024, 1024, 2048][random.index(6)];
+        let full = random.once_in(3);
         Self {
             seed,
             commits: 160,
             life: 20 + random.below(60),
-            generation_bytes: kib * 1024,
-            most: [40, 200, 1000, 3000][random.index(4)],
+            size: Size {
+                generation: kib * 1024,
+                most: full.then_some(FULL),
+            },
+            most: [200, 1000, 4000, 8000][random.index(4)],
             kills: true,
             bug: None,
         }
@@ -69,7 +75,10 @@ impl Workload {
     pub fn steady(seed: u64) -> Self {
         Self {
             life: 10_000,
-            generation_bytes: 16 * 1024 * 1024,
+            size: Size {
+                generation: 16 * 1024 * 1024,
+                most: None,
+            },
             most: 400,
             kills: false,
             ..Self::drawn(seed)
@@ -80,7 +89,10 @@ impl Workload {
     pub fn long(seed: u64) -> Self {
         Self {
             commits: 60,
-            generation_bytes: 2 * 1024 * 1024,
+            size: Size {
+                generation: 2 * 1024 * 1024,
+                most: None,
+            },
             most: 20_000,
             kills: false,
             ..Self::drawn(seed)
@@ -160,7 +172,7 @@ pub fn live(directory: &Path, workload: &Workload, life: u64, commits: usize) ->
     let line = Line(Mutex::new(()));
     let before = Look::at(directory);
     line.say(Word::Opening)?;
-    let queue = open_queue(directory, workload.generation_bytes, life, workload.epoch())?;
+    let queue = open_queue(directory, workload.size, life, workload.epoch())?;
     let snapshot = Look::at(directory).snapshots != before.snapshots;
     let done = queue.nodes.first().map_or(0, |node| node.sequence);
     let done = usize::try_from(done)?;
@@ -170,6 +182,7 @@ pub fn live(directory: &Path, workload: &Workload, life: u64, commits: usize) ->
         after: workload.after(),
         line: &line,
         done,
+        dropped: queue.observer.figures().ledger.dropped,
     };
     writer.live(queue, directory, (done + commits).min(workload.commits))
 }
@@ -179,21 +192,26 @@ struct Writer<'a> {
     after: Vec<Vec<u64>>,
     line: &'a Line,
     done: usize,
+    /// Readings that were given up.
+    dropped: u64,
 }
 
 impl Writer<'_> {
     fn live(mut self, queue: Queue, directory: &Path, until: usize) -> Outcome {
         let Queue {
-            mut appender, spools, ..
+            mut appender,
+            spools,
+            observer,
+            ..
         } = queue;
         let spool = spools.first().ok_or("no output")?;
         let (turn, stop) = (AtomicUsize::new(self.done), AtomicBool::new(false));
-        let (line, epoch) = (self.line, self.workload.epoch());
+        let (line, workload) = (self.line, self.workload);
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read(spool, line, epoch, &turn, &stop));
+            let reader = scope.spawn(|| read(spool, line, workload, &turn, &stop));
             let written = (|| {
                 while self.done < until && !reader.is_finished() {
-                    self.commit(&mut appender, directory)?;
+                    self.commit(&mut appender, &observer, directory)?;
                     turn.store(self.done, Ordering::Relaxed);
                 }
                 Ok(())
@@ -207,7 +225,7 @@ impl Writer<'_> {
         line.say(Word::Closing)
     }
 
-    fn commit(&mut self, appender: &mut Appender, directory: &Path) -> Outcome {
+    fn commit(&mut self, appender: &mut Appender, observer: &Observer, directory: &Path) -> Outcome {
         let commit = self.commit_of(self.done)?;
         let offered = commit.readings.len() as u64;
         let before = Look::at(directory);
@@ -218,7 +236,14 @@ impl Writer<'_> {
         if committed.accepted != offered {
             return Err(format!("{} of {offered} readings were accepted", committed.accepted).into());
         }
-        let phase = phase(&before, &Look::at(directory));
+        let dropped = observer.figures().ledger.dropped;
+        let full = dropped > self.dropped;
+        self.dropped = dropped;
+        let phase = if full {
+            Phase::Retention
+        } else {
+            phase(&before, &Look::at(directory))
+        };
         self.line.say(Word::Receipt(self.done, phase))
     }
 
@@ -256,14 +281,15 @@ fn phase(before: &Look, after: &Look) -> Phase {
 }
 
 /// The reader: reads in turns, holds what it has read for a while, releases it in its order.
-fn read(spool: &Spool, line: &Line, epoch: u64, turn: &AtomicUsize, stop: &AtomicBool) -> Outcome {
+fn read(spool: &Spool, line: &Line, workload: &Workload, turn: &AtomicUsize, stop: &AtomicBool) -> Outcome {
     let start = spool.start();
     let mut reader = Reader {
         spool,
         line,
-        epoch: Epoch(epoch),
+        epoch: Epoch(workload.epoch()),
         cursor: spool.cursor(start.head),
         held: VecDeque::new(),
+        may_drop: workload.size.most.is_some(),
     };
     while !stop.load(Ordering::Relaxed) {
         let standing = turn.load(Ordering::Relaxed) / TURN % 2 == 1;
@@ -280,6 +306,7 @@ struct Reader<'a> {
     epoch: Epoch,
     cursor: Cursor,
     held: VecDeque<(RowNo, Run)>,
+    may_drop: bool,
 }
 
 impl Reader<'_> {
@@ -290,6 +317,7 @@ impl Reader<'_> {
             Some(Step::Damaged { from, through, why }) => {
                 return Err(format!("while it was recorded, rows {from} to {through}: {why}").into());
             }
+            Some(Step::GivenUp { .. }) if self.may_drop => return Ok(true),
             Some(Step::GivenUp { from, through }) => {
                 return Err(format!("while it was recorded, rows {from} to {through} were given up").into());
             }
