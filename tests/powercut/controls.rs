@@ -7,14 +7,14 @@ use edgespool::planted::Bug;
 use crate::cutting::{Series, Tally, cut};
 use crate::flips::truncations as truncations_of;
 use crate::writer::Workload;
-use crate::{Outcome, planting, say};
+use crate::{Failure, Outcome, planting, say};
 
 /// Cuts of one recording.
 const EACH: usize = 10;
 
 /// Without its sync, the queue has to fail in at least half of the cuts; with rows of 28 KiB, at all.
 pub fn cuts(count: usize) -> Outcome {
-    let run = |bug, workload| {
+    let run = |bug, workload: fn(u64) -> Workload| {
         let series = Series {
             cuts: count,
             each: EACH,
@@ -23,10 +23,19 @@ pub fn cuts(count: usize) -> Outcome {
             bug: Some(bug),
         };
         say(&format!("planted: {}", planting::name(bug)));
-        cut(series, workload)
+        cut(series, workload).or_else(|error| {
+            say(&format!("  {error}"));
+            // A queue that hangs while it is written fails in all cuts.
+            let hung = error.to_string().contains("the writer hung");
+            if hung {
+                Ok(Tally::hopeless(count as u64))
+            } else {
+                Err::<_, Failure>(error)
+            }
+        })
     };
-    let unsynced = run(Bug::NoSync, Workload::steady)?;
     let long = run(Bug::LongRows, Workload::long)?;
+    let unsynced = run(Bug::NoSync, Workload::steady)?;
     found(&unsynced, count.div_ceil(2) as u64)?;
     found(&long, 1)
 }

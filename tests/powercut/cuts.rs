@@ -161,7 +161,10 @@ impl<'a> Replay<'a> {
         for (number, (offset, data)) in self.pending.iter().enumerate() {
             match cut.mode {
                 Mode::None => {}
-                Mode::Torn if number >= torn => sift(&mut image, *offset, data, SECTOR, random),
+                // The file system's superblock is its own affair: torn, it does not mount, and no queue can help that.
+                Mode::Torn if number >= torn && *offset >= BLOCK => {
+                    sift(&mut image, *offset, data, SECTOR, random)
+                }
                 Mode::All | Mode::Torn => put(&mut image, *offset, data),
                 Mode::Half => sift(&mut image, *offset, data, BLOCK, random),
             }

@@ -36,8 +36,6 @@ pub struct Tally {
     pub writes: u64,
     /// Flushes that were recorded.
     pub flushes: u64,
-    /// File systems that had to be mended first: their superblock was torn.
-    pub mended: u64,
     /// Writers that were killed.
     pub kills: u64,
     /// Of those, the ones that were opening the queue.
@@ -52,6 +50,14 @@ impl Tally {
         self.cells
             .values()
             .fold((0, 0), |(all, bad), (here, faulty)| (all + here, bad + faulty))
+    }
+
+    /// All of `cuts` failed before they could be made.
+    pub fn hopeless(cuts: u64) -> Self {
+        Self {
+            cells: BTreeMap::from([((Phase::Steady, Mode::All), (cuts, cuts))]),
+            ..Self::default()
+        }
     }
 
     fn add(&mut self, seed: u64, cut: Cut, plan: &Plan, report: &Report) {
@@ -141,12 +147,7 @@ fn cut_one(recording: &Recording, series: Series, place: &Path, tally: &mut Tall
         // Whether all is released before writing on changes from cut to cut.
         plan.release = cut.at.is_multiple_of(2);
         fs::write(&image, bytes)?;
-        let (mount, mended) = match cut.mode {
-            // A torn superblock is the file system's to mend, and no system starts without doing so.
-            Mode::Torn => Mounted::mended(&image, &mounted)?,
-            _ => (Mounted::new(&image, &mounted)?, false),
-        };
-        tally.mended += u64::from(mended);
+        let mount = Mounted::new(&image, &mounted)?;
         let report = verified(&mounted.join("queue"), &plan, place)?;
         mount.end()?;
         tally.add(series.seed, cut, &plan, &report);

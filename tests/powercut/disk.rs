@@ -79,20 +79,6 @@ impl Mounted {
         })
     }
 
-    /// As [`Mounted::new`], after what a system does at boot when the file system itself is torn; true when it had to.
-    pub fn mended(file: &Path, at: &Path) -> Result<(Self, bool), Failure> {
-        if let Ok(mounted) = Self::new(file, at) {
-            return Ok((mounted, false));
-        }
-        // 0: nothing to mend, 1: mended.
-        let mended = Command::new("e2fsck").args(["-f", "-y"]).arg(file).output()?;
-        if !matches!(mended.status.code(), Some(0 | 1)) {
-            let told = String::from_utf8_lossy(&mended.stdout);
-            return Err(format!("e2fsck ended with {}: {told}", mended.status).into());
-        }
-        Ok((Self::new(file, at)?, true))
-    }
-
     /// Unmounts it; waits while somebody still has it.
     pub fn end(mut self) -> Result<(), Failure> {
         self.there = false;

@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+
 use crate::child::myself;
 use crate::device::Device;
 use crate::disk::{Mounted, fresh, text};
@@ -18,6 +21,8 @@ use crate::random::Random;
 use crate::writer::{Word, Workload};
 use crate::{Failure, Outcome};
 
+/// Seconds without a word after which a writer hangs.
+const PATIENCE: i64 = 60;
 /// Lives of one recording at most: each commits at least now and then.
 const LIVES: u64 = 60;
 
@@ -104,15 +109,18 @@ impl Lives<'_> {
                 _ => End::Own,
             };
             let words = [life.to_string(), commits.to_string()];
-            let child = myself(&["child-write", &text(queue), &text(asked), &words[0], &words[1]])?;
-            self.live(child, end)
-                .map_err(|error| format!("life {life}: {error}"))?;
+            let mut child = myself(&["child-write", &text(queue), &text(asked), &words[0], &words[1]])?;
+            let lived = self.live(&mut child, end);
+            // After an error it may still be there.
+            drop(child.kill());
+            child.wait()?;
+            lived.map_err(|error| format!("life {life}: {error}"))?;
         }
         Ok(())
     }
 
     /// Listens to one writer until it ends.
-    fn live(&mut self, mut child: Child, end: End) -> Outcome {
+    fn live(&mut self, child: &mut Child, end: End) -> Outcome {
         let mut lines = BufReader::new(child.stdout.take().ok_or("no line from the writer")?);
         let mut answers = child.stdin.take().ok_or("no line to the writer")?;
         let (mut heard, mut mark, mut closing) = (0, 0, false);
@@ -184,8 +192,17 @@ impl Lives<'_> {
 /// The next word; `None` when there are no more.
 fn hear(lines: &mut BufReader<ChildStdout>) -> Result<Option<Word>, Failure> {
     let mut line = String::new();
+    let wait = Timespec {
+        tv_sec: PATIENCE,
+        tv_nsec: 0,
+    };
+    let mut ready = [PollFd::new(lines.get_ref(), PollFlags::IN)];
+    if lines.buffer().is_empty() && poll(&mut ready, Some(&wait))? == 0 {
+        return Err(format!("the writer hung for {PATIENCE} s").into());
+    }
     if lines.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    Ok(Some(serde_json::from_str(&line)?))
+    // What is no word is what the writer ended with.
+    Ok(Some(serde_json::from_str(&line).map_err(|_| line)?))
 }

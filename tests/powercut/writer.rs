@@ -26,7 +26,7 @@ use crate::readings::{self, SENSORS};
 use crate::{Failure, Outcome, planting};
 
 /// A queue that gives up its oldest generation has so many bytes: a few generations.
-const FULL: u64 = 6 * 1024 * 1024;
+const FULL: u64 = 8 * 1024 * 1024;
 /// Commits for which the reader reads, and then as many for which it stands still.
 const TURN: usize = 25;
 /// Runs that the reader has read and not released, at most.
@@ -55,8 +55,13 @@ impl Workload {
     /// One of many kinds, by its seed.
     pub fn drawn(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x776f_726b);
-        let kib = [256, 640, 640, 1024, 1024, 2048][random.index(6)];
         let full = random.once_in(3);
+        // Of the smallest, there is a new one with each commit.
+        let kib = if full {
+            256
+        } else {
+            [256, 640, 640, 1024, 1024, 2048][random.index(6)]
+        };
         Self {
             seed,
             commits: 160,
@@ -65,7 +70,7 @@ impl Workload {
                 generation: kib * 1024,
                 most: full.then_some(FULL),
             },
-            most: [200, 1000, 4000, 8000][random.index(4)],
+            most: [200, 1000, 4000, 8000][random.index(if full { 2 } else { 4 })],
             kills: true,
             bug: None,
         }
