@@ -13,7 +13,7 @@
 //! at fault itself.
 //!
 //! Tickets for a topic that is not known to be good wait here, outside of the client and its window, until a broker has
-//! said so ([`ask`]).
+//! said so ([`ask`]); and those of a partition that has a batch under way, until that is reported ([`turns`]).
 
 mod ask;
 mod client;
@@ -27,6 +27,7 @@ pub mod redrive;
 mod settings;
 mod topic_book;
 pub mod topics;
+mod turns;
 mod under_way;
 
 use std::collections::VecDeque;
@@ -45,6 +46,7 @@ use self::errors::{Class, refusal};
 use self::headers::Common;
 pub use self::settings::{Acks, Settings};
 use self::topic_book::TopicBook;
+use self::turns::{Partition, Turn, Turns};
 use self::under_way::{UnderWay, Verdict, cost};
 use super::broker::{Broker, BrokerError, BrokerStatus, Busy, Events};
 use super::rate::Bucket;
@@ -52,9 +54,11 @@ use crate::clock::{self, Mono};
 use crate::format::{Format, Record};
 use crate::ticket::{Outcome, Report, Ticket};
 
-/// What may be under way at once, in bytes of memory: some 8,000 small records, enough for hundreds of thousands a
-/// second, and a fraction of what the whole agent may take.
-const WINDOW: usize = 6 << 20;
+/// What may be under way at once, in bytes of memory: some 5,500 small records, two or three batches, enough for hundreds
+/// of thousands a second, and a fraction of what the whole agent may take.
+const WINDOW: usize = 4 << 20;
+/// Tickets that may wait for their partition's turn; the forwarder's own allowance keeps them far below.
+const WAITING: usize = 8192;
 
 /// About what headers and framing add to a record on its way.
 const HEADERS: usize = 128;
@@ -70,6 +74,7 @@ pub struct Kafka {
     prover: Option<Client>,
     /// Tickets being handed over, in order: one that was taken in part, and those to be proven.
     sending: VecDeque<Sending>,
+    turns: Turns<Sending>,
     topics: TopicBook,
     /// Bounds what goes, if that is bounded.
     rate: Option<Bucket>,
@@ -87,11 +92,21 @@ struct Sending {
 }
 
 impl Sending {
-    fn new(ticket: Arc<Ticket>, alone: bool) -> Self {
+    fn new(ticket: Arc<Ticket>, turn: Turn) -> Self {
         Self {
-            under_way: UnderWay::new(ticket.clone(), alone),
+            under_way: UnderWay::new(ticket.clone(), Some(turn)),
             ticket,
-            alone,
+            alone: false,
+            done: 0,
+        }
+    }
+
+    /// Each record alone, by the prover.
+    fn alone(ticket: Arc<Ticket>) -> Self {
+        Self {
+            under_way: UnderWay::new(ticket.clone(), None),
+            ticket,
+            alone: true,
             done: 0,
         }
     }
@@ -101,7 +116,19 @@ impl Sending {
 enum Handed {
     Over,
     Full,
+    /// Its partition has a batch under way.
+    Later(Arc<Partition>),
     Refused,
+}
+
+/// How the handing over of a ticket ended.
+enum Passed {
+    /// All of it is handed over, or it is given up.
+    All,
+    /// There is no room.
+    Full,
+    /// It is not its partition's turn.
+    Later(Arc<Partition>),
 }
 
 impl Kafka {
@@ -132,6 +159,7 @@ impl Kafka {
             client: Some(client),
             prover: None,
             sending: VecDeque::new(),
+            turns: Turns::default(),
             topics: TopicBook::default(),
             rate,
             ready: VecDeque::new(),
@@ -158,11 +186,13 @@ impl Kafka {
     fn hear(&mut self) {
         self.hear_doubts();
         for (topic, answer) in self.shared.questions.answers() {
-            let tickets = self.topics.answered(topic, answer.is_ok());
+            let tickets = self.topics.answered(topic.clone(), answer.is_ok());
             match answer {
                 Ok(()) => {
-                    let sendings = tickets.into_iter().map(|ticket| Sending::new(ticket, false));
-                    self.sending.extend(sendings);
+                    for ticket in tickets {
+                        let turn = self.turns.turn(ticket.sensor, &topic);
+                        self.sending.push_back(Sending::new(ticket, turn));
+                    }
                 }
                 Err(why) => self.ready.extend(tickets.into_iter().map(|ticket| Report {
                     ticket: ticket.id,
@@ -198,39 +228,61 @@ impl Kafka {
         (verdict.iter()).for_each(|verdict| self.shared.note(&sending.under_way, verdict));
         match verdict {
             Some(Verdict::Report(report)) => self.ready.push_back(report),
-            Some(Verdict::Prove(ticket)) => self.sending.push_front(Sending::new(ticket, true)),
+            Some(Verdict::Prove(ticket)) => self.sending.push_front(Sending::alone(ticket)),
             None => {}
         }
     }
 
-    /// Hands over as much as there is room for; true when the ticket is through.
-    fn hand_over(&mut self, sending: &mut Sending) -> bool {
+    /// Hands over as much as there is room for.
+    fn hand_over(&mut self, sending: &mut Sending) -> Passed {
         let client = if sending.alone { &self.prover } else { &self.client };
         let Some(client) = client.as_ref().filter(|client| !client.context().is_lost()) else {
-            return false;
+            return Passed::Full;
         };
+        let now = clock::mono();
         let (producer, shared, rate) = (client.producer(), &self.shared, &mut self.rate);
         let mut common = Common::new(&self.settings.device, &self.settings.headers, &sending.ticket);
-        let mut refused = false;
+        let mut passed = Passed::Full;
+        let under_way = &sending.under_way;
         let mut sink = |record: &Record<'_>| {
             if rate.as_mut().is_some_and(|rate| !rate.is_open(clock::mono())) {
+                passed = Passed::Full;
                 return ControlFlow::Break(());
             }
-            match produce(producer, shared, &mut common, &sending.under_way, record) {
+            passed = match produce(producer, shared, &mut common, under_way, record, now) {
                 Handed::Over => {
                     let weight = record.key.len() + record.value.len() + HEADERS;
                     rate.iter_mut().for_each(|rate| rate.take(weight));
-                    ControlFlow::Continue(())
+                    return ControlFlow::Continue(());
                 }
-                Handed::Full => ControlFlow::Break(()),
-                Handed::Refused => {
-                    refused = true;
-                    ControlFlow::Break(())
-                }
-            }
+                Handed::Full => Passed::Full,
+                Handed::Later(partition) => Passed::Later(partition),
+                Handed::Refused => Passed::All,
+            };
+            ControlFlow::Break(())
         };
         sending.done = self.format.write(&sending.ticket, sending.done, &mut sink);
-        refused || sending.done >= sending.ticket.len()
+        if sending.done >= sending.ticket.len() {
+            return Passed::All;
+        }
+        passed
+    }
+
+    /// Hands over what is here, in order, as far as there is room.
+    fn pass_on(&mut self) {
+        while let Some(mut sending) = self.sending.pop_front() {
+            if sending.alone && !self.has_prover() {
+                let why = "it could not be found out which record is at fault".into();
+                (sending.under_way).fault(Class::Again, sending.ticket.first(), why);
+                self.finish(&sending);
+                continue;
+            }
+            match self.hand_over(&mut sending) {
+                Passed::All => self.finish(&sending),
+                Passed::Later(partition) => self.turns.hold(partition, sending),
+                Passed::Full => return self.sending.push_front(sending),
+            }
+        }
     }
 }
 
@@ -241,12 +293,18 @@ fn produce(
     common: &mut Common<'_>,
     under_way: &Arc<UnderWay>,
     record: &Record<'_>,
+    now: Mono,
 ) -> Handed {
     if !shared.gauge.has_room() {
         return Handed::Full;
     }
+    let partition = under_way.partition();
+    if let Some(partition) = partition.filter(|it| !it.admits(record.key.len() + record.value.len(), now)) {
+        return Handed::Later(partition.clone());
+    }
     let cost = cost(record.key.len(), record.value.len());
     under_way.add();
+    partition.inspect(|it| it.add());
     shared.gauge.add(cost);
     // To librdkafka, no time is zero: the one millisecond after which nobody could say.
     let timestamp = if record.timestamp_ms == 0 {
@@ -263,6 +321,7 @@ fn produce(
         return Handed::Over;
     };
     shared.gauge.remove(cost);
+    partition.inspect(|it| it.cancel());
     let code = match error {
         KafkaError::Nul(_) => RDKafkaErrorCode::InvalidTopic,
         other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
@@ -297,10 +356,12 @@ impl Broker for Kafka {
             self.ask_before(&topic, ticket);
             return Ok(());
         }
-        if !self.sending.is_empty() || !self.shared.gauge.has_room() {
+        // Whoever waits for a partition is told when that is free.
+        if !self.sending.is_empty() || !self.shared.gauge.has_room() || self.turns.held() >= WAITING {
             return Err(Busy);
         }
-        self.sending.push_back(Sending::new(ticket, false));
+        let turn = self.turns.turn(ticket.sensor, &topic);
+        self.sending.push_back(Sending::new(ticket, turn));
         self.resume();
         Ok(())
     }
@@ -308,17 +369,15 @@ impl Broker for Kafka {
     fn resume(&mut self) {
         self.hear();
         for ticket in self.shared.suspects() {
-            self.sending.push_front(Sending::new(ticket, true));
+            self.sending.push_front(Sending::alone(ticket));
         }
-        while let Some(mut sending) = self.sending.pop_front() {
-            if sending.alone && !self.has_prover() {
-                let why = "it could not be found out which record is at fault".into();
-                (sending.under_way).fault(Class::Again, sending.ticket.first(), why);
-            } else if !self.hand_over(&mut sending) {
-                self.sending.push_front(sending);
+        loop {
+            self.sending.extend(self.turns.free());
+            self.pass_on();
+            // Full, or nothing is here that could go now.
+            if !self.sending.is_empty() || !self.turns.has_free() {
                 return;
             }
-            self.finish(&sending);
         }
     }
 
@@ -334,7 +393,8 @@ impl Broker for Kafka {
             prover.retire(&self.shared);
         }
         // Tickets that the old ones took in part are over with them.
-        for sending in std::mem::take(&mut self.sending) {
+        let taken = std::mem::take(&mut self.sending);
+        for sending in taken.into_iter().chain(self.turns.clear()) {
             let why = "the client was replaced".into();
             (sending.under_way).fault(Class::Client, sending.ticket.first(), why);
             self.finish(&sending);

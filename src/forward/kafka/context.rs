@@ -309,7 +309,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<UnderWay>) {
         let message = match result {
             Ok(message) => {
-                ticket.arrived();
+                ticket.arrived_in(message.partition());
                 message
             }
             Err((error, message)) => {
@@ -321,7 +321,8 @@ impl ProducerContext for Context {
             message.key().map_or(0, <[u8]>::len),
             message.payload().map_or(0, <[u8]>::len),
         );
-        let room = self.shared.gauge.remove(cost);
+        let mut room = self.shared.gauge.remove(cost);
+        room |= ticket.partition().is_some_and(|partition| partition.done());
         let verdict = ticket.done();
         verdict
             .iter()

@@ -38,10 +38,12 @@ pub struct Settings {
 
 /// What may be overridden by the pass-through map.
 const DEFAULTS: &[(&str, &str)] = &[
-    // Readings have waited for their span already; two layers that both wait add up.
-    ("linger.ms", "5"),
-    ("batch.size", "262144"),
-    ("batch.num.messages", "10000"),
+    // Records that belong together are handed over within half of this; a batch that is full goes at once. Not longer:
+    // readings have waited for their span already, and two layers that both wait add up.
+    ("linger.ms", "20"),
+    // As many as a partition's turn has (`turns`), and room for them and their headers in one request.
+    ("batch.num.messages", "2048"),
+    ("batch.size", "1000000"),
     ("message.max.bytes", "1000000"),
     // A dead connection is found within seconds, without traffic too.
     ("socket.keepalive.enable", "true"),

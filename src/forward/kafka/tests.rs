@@ -18,6 +18,8 @@ use crate::reading::{
 use crate::template::Template;
 use crate::ticket::{Fault, Outcome, Piece, Span, TicketId};
 
+mod slow;
+
 /// Far more than anything here takes: a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,7 +32,15 @@ struct Bench {
 
 impl Bench {
     fn new(topic: &str, window: usize, librdkafka: &[(&str, &str)]) -> Self {
-        let cluster = MockCluster::new(1).unwrap();
+        Self::with(MockCluster::new(1).unwrap(), topic, window, librdkafka)
+    }
+
+    fn with(
+        cluster: MockCluster<'static, DefaultProducerContext>,
+        topic: &str,
+        window: usize,
+        librdkafka: &[(&str, &str)],
+    ) -> Self {
         cluster.create_topic("good", 2, 1).unwrap();
         let settings = Settings {
             brokers: vec![cluster.bootstrap_servers()],

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::errors::{Class, Refusal, outcome};
+use super::turns::{Partition, Turn};
 use crate::format::Record;
 use crate::ticket::{DeadRecord, Outcome, Report, Ticket};
 
@@ -14,8 +15,8 @@ use crate::ticket::{DeadRecord, Outcome, Report, Ticket};
 #[derive(Debug)]
 pub(super) struct UnderWay {
     ticket: Arc<Ticket>,
-    /// Each of its records is a batch of its own: what fails is at fault itself.
-    alone: bool,
+    /// Where it goes; `None` when each of its records is a batch of its own: what fails is at fault itself.
+    turn: Option<Turn>,
     /// Records not reported yet; one more until all of them were handed to the client.
     left: AtomicUsize,
     /// Records that were acknowledged, or that may have arrived though they were not.
@@ -47,11 +48,11 @@ pub(super) enum Verdict {
 }
 
 impl UnderWay {
-    /// With records in batches as they come, or each alone.
-    pub(super) fn new(ticket: Arc<Ticket>, alone: bool) -> Arc<Self> {
+    /// With records in batches as they come, or (`None`) each alone.
+    pub(super) fn new(ticket: Arc<Ticket>, turn: Option<Turn>) -> Arc<Self> {
         Arc::new(Self {
             ticket,
-            alone,
+            turn,
             left: AtomicUsize::new(1),
             arrived: AtomicUsize::new(0),
             faults: Mutex::default(),
@@ -65,12 +66,25 @@ impl UnderWay {
 
     /// Whether each of its records is a batch of its own.
     pub(super) fn alone(&self) -> bool {
-        self.alone
+        self.turn.is_none()
     }
 
-    /// A record was acknowledged.
+    /// The partition that its records are counted in.
+    pub(super) fn partition(&self) -> Option<&Arc<Partition>> {
+        self.turn.as_ref()?.partition.as_ref()
+    }
+
+    /// A record was acknowledged, or may have been.
     pub(super) fn arrived(&self) {
         self.arrived.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A record was acknowledged by that partition's leader.
+    pub(super) fn arrived_in(&self, partition: i32) {
+        self.arrived();
+        if let Some(turn) = &self.turn {
+            turn.way.learn(partition);
+        }
     }
 
     /// A record was not taken. One that was alone is at fault itself.
@@ -78,7 +92,7 @@ impl UnderWay {
         if refusal.may_have_arrived {
             self.arrived();
         }
-        let is_dead = self.alone
+        let is_dead = self.alone()
             && match refusal.class {
                 Class::Record => true,
                 Class::TooLarge => record.first == record.last,
@@ -133,7 +147,7 @@ impl UnderWay {
             };
             return Some(self.verdict(outcome));
         };
-        if matches!(worst.class, Class::Record | Class::TooLarge) && !self.alone {
+        if matches!(worst.class, Class::Record | Class::TooLarge) && !self.alone() {
             return Some(Verdict::Prove(self.ticket.clone()));
         }
         Some(self.verdict(outcome(worst.class, worst.why)))
@@ -233,7 +247,9 @@ impl Gauge {
 #[cfg(test)]
 mod tests {
     use super::super::tests::ticket as readings;
+    use super::super::turns::Turns;
     use super::*;
+    use crate::reading::SensorNo;
     use crate::ticket::{Fault, TicketId};
 
     fn ticket() -> Arc<Ticket> {
@@ -262,7 +278,8 @@ mod tests {
 
     /// What a ticket of five records that fail so comes to.
     fn verdict(alone: bool, faults: &[(Class, u64)]) -> (Verdict, u64) {
-        let under_way = UnderWay::new(ticket(), alone);
+        let turn = Turns::<()>::default().turn(SensorNo(0), "good");
+        let under_way = UnderWay::new(ticket(), (!alone).then_some(turn));
         (0..5).for_each(|_| under_way.add());
         for (class, sequence) in faults {
             under_way.refused(refusal(*class, *sequence), &record(*sequence));
