@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::{self, Clock, Mono};
 use crate::config::{self, Config};
+use crate::event::{self, Kind};
 use crate::exit::{Code, Failure};
 use crate::intake::catalog::Catalog;
 use crate::intake::committer::{Committer, Tally};
@@ -21,6 +22,7 @@ use crate::queue::open::{Finding, Queue, Settings, draw_epoch, open};
 use crate::queue::retention::{Limits, WhenFull};
 use crate::queue::sled_store::SledStore;
 use crate::queue::store::StoreError;
+use crate::reading::Epoch;
 use crate::status::Snapshot;
 use crate::{panics, sys, systemd};
 
@@ -93,6 +95,7 @@ struct View {
     letters: Arc<DeadLetters>,
     forwarder: Mutex<Option<Forwarder>>,
     sources: Mutex<Vec<Arc<crate::source::Health>>>,
+    events_topic: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -133,6 +136,7 @@ impl Agent {
             letters: Arc::new(DeadLetters::of(&config.queue.directory)),
             forwarder: Mutex::new(None),
             sources: Mutex::default(),
+            events_topic: config.kafka.events_topic.clone(),
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
         });
         let committing = match queue {
@@ -185,6 +189,8 @@ impl Agent {
     /// is left behind: what was accepted is on disk, and what was not released is sent again.
     pub fn stop(self) -> Result<(), StoreError> {
         self.sources.stop(SOURCES_END);
+        let stopped = event::Event::new(Kind::Stopped, "it was told to stop");
+        self.view.inbox.tell(self.view.clock.stamp(), stopped);
         self.view.inbox.close();
         let appender = self.committing.recv_timeout(LAST_COMMIT);
         let forwarder = self
@@ -213,6 +219,13 @@ impl Agent {
     }
 }
 
+fn started(epoch: Option<Epoch>) -> event::Event {
+    event::Event {
+        epoch: epoch.map(|epoch| epoch.0),
+        ..event::Event::new(Kind::Started, concat!("edgespool ", env!("CARGO_PKG_VERSION")))
+    }
+}
+
 fn bug(what: &str) -> Failure {
     Failure::new("start", what.to_owned(), Code::Bug)
 }
@@ -224,10 +237,17 @@ fn engage(queue: Queue, config: &Config, view: &View) -> Result<Committer, Failu
     let spool = spool.ok_or_else(|| bug("a queue without an output"))?;
     let forwarder = forwarding::start(config, spool, &view.clock, &view.inbox, &view.letters)?;
     *view.forwarder.lock().unwrap_or_else(PoisonError::into_inner) = Some(forwarder);
+    let mut appender = queue.appender;
+    if config.kafka.events_topic.is_some() {
+        let own = view.inbox.store_events();
+        appender.tell_gaps(own.map_err(|error| bug(&error.to_string()))?);
+    }
+    let epoch = queue.observer.figures().epoch;
+    view.inbox.tell(view.clock.stamp(), started(epoch));
     view.sight.open(queue.observer);
     Ok(Committer::new(
         view.inbox.clone(),
-        queue.appender,
+        appender,
         view.clock.clone(),
         config.queue.commit_interval,
         view.tally.clone(),

@@ -57,12 +57,42 @@ struct View {
     offset: i64,
     synchronized: bool,
     checked: Mono,
+    /// When the clock was last read.
+    read: Mono,
+}
+
+/// A jump of the wall clock against the monotonic one that no slewing explains: 500 ms, and 1 ms for each second since the
+/// clock was last read (adjtime slews by half of that).
+const STEP: i64 = 500_000_000;
+
+/// Somebody set the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// By how much, nanoseconds; of several steps, all together.
+    pub by: i64,
+    /// How often.
+    pub count: u32,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.by < 0 { "back" } else { "forward" };
+        // To the millisecond, in words.
+        let millis = self.by.unsigned_abs() / 1_000_000;
+        let span = humantime::format_duration(Duration::from_millis(millis));
+        write!(f, "the wall clock was set {direction} by {span}")?;
+        match self.count {
+            1 => Ok(()),
+            count => write!(f, " in {count} steps"),
+        }
+    }
 }
 
 /// Reads the clocks. One for the whole agent, shared.
 #[derive(Debug)]
 pub struct Clock {
     view: Mutex<Option<View>>,
+    step: Mutex<Option<Step>>,
     /// What is read instead of the kernel's clocks.
     hands: Option<Hands>,
 }
@@ -79,6 +109,7 @@ impl Clock {
     pub fn new() -> Self {
         Self {
             view: Mutex::new(None),
+            step: Mutex::new(None),
             hands: None,
         }
     }
@@ -88,6 +119,7 @@ impl Clock {
     pub fn by_hand(hands: &Hands) -> Self {
         Self {
             view: Mutex::new(None),
+            step: Mutex::new(None),
             hands: Some(hands.clone()),
         }
     }
@@ -118,11 +150,15 @@ impl Clock {
         let now = self.mono();
         let measured = self.wall().saturating_sub(signed(now.0));
         let view = match *guard {
-            Some(view) => next_view(view, measured, now, || self.kernel()),
+            Some(view) => {
+                self.note_step(view, measured, now);
+                next_view(view, measured, now, || self.kernel())
+            }
             None => View {
                 offset: measured,
                 synchronized: self.kernel(),
                 checked: now,
+                read: now,
             },
         };
         *guard = Some(view);
@@ -135,6 +171,30 @@ impl Clock {
             wall: signed(now.0).saturating_add(view.offset),
             mono: now.0,
             quality,
+        }
+    }
+
+    /// How somebody has set the wall clock since this was last asked.
+    #[must_use]
+    pub fn take_step(&self) -> Option<Step> {
+        self.step
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take()
+    }
+
+    fn note_step(&self, view: View, measured: i64, now: Mono) {
+        let by = measured.saturating_sub(view.offset);
+        if is_step(by, now.since(view.read)) {
+            let mut step = self
+                .step
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let before = step.unwrap_or(Step { by: 0, count: 0 });
+            *step = Some(Step {
+                by: before.by.saturating_add(by),
+                count: before.count.saturating_add(1),
+            });
         }
     }
 
@@ -157,7 +217,16 @@ fn next_view(view: View, measured: i64, now: Mono, kernel: impl Fn() -> bool) ->
             view.synchronized
         },
         checked: if stepped || stale { now } else { view.checked },
+        read: now,
     }
+}
+
+/// Whether the wall clock was set, and not only slewed, if it moved so far against the monotonic one in that time.
+fn is_step(by: i64, elapsed: Duration) -> bool {
+    let slewed = i64::try_from(elapsed.as_millis())
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1000);
+    by.unsigned_abs() > STEP.saturating_add(slewed).unsigned_abs()
 }
 
 fn signed(value: u64) -> i64 {
@@ -205,6 +274,7 @@ mod tests {
         offset: 1_000_000_000,
         synchronized: false,
         checked: Mono(0),
+        read: Mono(0),
     };
 
     #[test]
@@ -229,6 +299,39 @@ mod tests {
         assert!(!next_view(VIEW, VIEW.offset, Mono(5), || true).synchronized);
         assert!(next_view(VIEW, VIEW.offset, Mono(1_000_000_000), || true).synchronized);
         assert!(next_view(VIEW, 77, Mono(5), || true).synchronized);
+    }
+
+    #[test]
+    fn a_step_is_told_once_and_slewing_is_none() {
+        const SECOND: i64 = 1_000_000_000;
+        for (by, elapsed, expect) in [
+            (0, 1, false),
+            (SECOND / 2, 0, false),
+            (SECOND / 2 + 1, 0, true),
+            (-SECOND, 0, true),
+            // 500 ppm over an hour are 1.8 s.
+            (18 * SECOND / 10, 3600, false),
+            (5 * SECOND, 3600, true),
+            (i64::MIN, 0, true),
+        ] {
+            assert_eq!(
+                is_step(by, Duration::from_secs(elapsed)),
+                expect,
+                "{by} in {elapsed} s"
+            );
+        }
+        let hands = Hands::default();
+        let clock = Clock::by_hand(&hands);
+        let at = |mono: i64, wall: i64| {
+            hands.set(Mono(mono.unsigned_abs() * 1_000_000_000), wall * SECOND, true);
+            assert_eq!(clock.stamp().mono, mono.unsigned_abs() * 1_000_000_000);
+            clock.take_step().map(|step| step.to_string())
+        };
+        assert_eq!(at(5, 100), None);
+        assert_eq!(at(6, 101), None);
+        assert_eq!(at(7, 3702).unwrap(), "the wall clock was set forward by 1h");
+        assert_eq!(at(8, 3703), None);
+        assert_eq!(at(9, 3701).unwrap(), "the wall clock was set back by 3s");
     }
 
     #[test]

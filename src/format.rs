@@ -4,6 +4,7 @@
 //! bytes, so that what is sent again is what was sent before, and that writing a reading allocates nothing. Pure. Must
 //! not know brokers, clients or queues.
 
+pub mod events;
 pub mod json;
 mod number;
 mod time;
@@ -43,7 +44,7 @@ pub trait Format: Send {
         sink: &mut dyn FnMut(&Record<'_>) -> ControlFlow<()>,
     ) -> usize;
 
-    /// The topic of a sensor's records.
+    /// The topic of a sensor's records; empty where its readings make none.
     fn topic(&self, def: &SensorDef) -> String;
 
     /// A topic to ask the broker about before anything was sent: the one all records go to, or for a template one that

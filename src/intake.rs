@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod committer;
+pub mod events;
 pub mod inbox;
 pub mod offers;
 pub mod pacer;

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod event;
 pub mod exit;
 pub mod format;
 pub mod forward;

@@ -26,6 +26,7 @@ pub mod cursor;
 pub mod dead;
 mod entries;
 pub mod fold;
+mod gaps;
 mod given_up;
 mod log;
 pub mod mailbox;

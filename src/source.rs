@@ -149,7 +149,7 @@ impl Context {
         knowledge: Arc<Knowledge>,
     ) -> Self {
         let label = label.into();
-        let health = Arc::new(Health::new(label.clone(), clock.clone()));
+        let health = Arc::new(Health::new(label.clone(), clock.clone()).telling(inbox.clone()));
         Self {
             label,
             inbox,

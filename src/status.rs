@@ -164,6 +164,30 @@ impl Intake {
     }
 }
 
+/// The agent's own events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Events {
+    /// Where they go; `null` when nobody wants them as records.
+    pub topic: Option<String>,
+    /// How many of each kind since the start.
+    pub counts: std::collections::BTreeMap<String, u64>,
+    /// Their own ledger, since the queue was made: they are not among the readings.
+    pub ledger: Ledger,
+    /// The last ones, oldest first.
+    pub last: Vec<ShownEvent>,
+}
+
+/// An event, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ShownEvent {
+    /// Its kind.
+    pub event: String,
+    /// When, milliseconds since 1970.
+    pub at: i64,
+    /// Which sensor and readings, and why.
+    pub what: String,
+}
+
 /// Readings that never arrived here, as those say who had them; since the queue was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LostUpstream {
@@ -252,6 +276,9 @@ pub struct Snapshot {
     /// Dead letters.
     #[serde(default)]
     pub dead_letters: DeadLetters,
+    /// The agent's own events.
+    #[serde(default)]
+    pub events: Events,
     /// Kafka.
     pub kafka: Kafka,
     /// The sources, as they describe themselves.

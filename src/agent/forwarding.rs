@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::clock::{self, Clock, Mono};
 use crate::config::{self, Config};
+use crate::event;
 use crate::exit::{Code, Failure};
 use crate::format::Routing;
+use crate::format::events::WithEvents;
 use crate::format::json::Json;
 use crate::forward::broker::{Broker, BrokerError};
 use crate::forward::burial::Burial;
@@ -56,7 +58,7 @@ pub(super) fn start(
         clock: clock.clone(),
         nudge: Box::new(move || inbox.nudge()),
     };
-    let (settings, format) = (kafka_settings(config), Box::new(Json::new(routing(config))));
+    let (settings, format) = (kafka_settings(config), format(config));
     let started = Forwarder::start(parts, |events| {
         let (device, letters) = (settings.device.clone(), letters.clone());
         let kafka = |events| Ok(Box::new(Kafka::start(settings, format, events)?) as Box<dyn Broker>);
@@ -69,6 +71,12 @@ pub(super) fn start(
         }
         BrokerError::Thread(_) => Failure::new("start the forwarder", error, Code::Io),
     })
+}
+
+fn format(config: &Config) -> Box<WithEvents> {
+    let readings = Box::new(Json::new(routing(config)));
+    let (device, topic) = (config.device.id.clone(), config.kafka.events_topic.clone());
+    Box::new(WithEvents::new(readings, device, topic))
 }
 
 fn rules(config: &Config) -> Box<dyn Fn(&SensorDef) -> Rules + Send> {
@@ -84,7 +92,16 @@ fn rules(config: &Config) -> Box<dyn Fn(&SensorDef) -> Rules + Send> {
         .iter()
         .map(|(id, sensor)| (id.clone(), of(&sensor.span)))
         .collect();
-    Box::new(move |def| own.get(&def.id).copied().unwrap_or(general))
+    // Events are few, and nobody gains by their waiting for each other.
+    let events = Rules {
+        packet_size: 1,
+        ..general
+    };
+    Box::new(move |def| match own.get(&def.id) {
+        _ if event::is_events(def) => events,
+        Some(rules) => *rules,
+        None => general,
+    })
 }
 
 fn routing(config: &Config) -> Routing {

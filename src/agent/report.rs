@@ -4,9 +4,12 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::{View, forwarding};
+use crate::event::Event;
+use crate::format::millis;
+use crate::queue::fold::Ledger;
 use crate::queue::types::OutputNo;
 use crate::reading::SensorNo;
-use crate::status::{Clock, DeadLetters, Intake, LostUpstream, Queue, Sensor, Snapshot};
+use crate::status::{Clock, DeadLetters, Events, Intake, LostUpstream, Queue, Sensor, ShownEvent, Snapshot};
 
 pub(super) fn snapshot(view: &View) -> Snapshot {
     let figures = view.sight.figures();
@@ -18,7 +21,11 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
             .map(|def| def.id.to_string())
     };
     let offers = view.inbox.offers();
-    let sensors = (0..).map(SensorNo).zip(&states).filter_map(|(number, state)| {
+    let readings = (0..)
+        .map(SensorNo)
+        .zip(&states)
+        .filter(|(_, state)| !state.is_events());
+    let sensors = readings.filter_map(|(number, state)| {
         let id = state.def.as_ref()?.id.to_string();
         let before = view.accepted_before.get(number.index()).copied().unwrap_or(0);
         Some(Sensor {
@@ -64,6 +71,7 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
             bytes: letters.bytes,
             directory: view.letters.folder().display().to_string(),
         },
+        events: events(view, figures.events),
         kafka,
         sources: shown
             .iter()
@@ -76,4 +84,37 @@ pub(super) fn snapshot(view: &View) -> Snapshot {
             .chain(view.warnings.iter().cloned())
             .collect(),
     }
+}
+
+fn events(view: &View, ledger: Ledger) -> Events {
+    let told = view.inbox.events().told();
+    let counts = told.counts.iter();
+    Events {
+        topic: view.events_topic.clone(),
+        counts: counts
+            .map(|(kind, count)| (kind.name().to_owned(), *count))
+            .collect(),
+        ledger: ledger.into(),
+        last: told
+            .last
+            .iter()
+            .map(|(time, event)| ShownEvent {
+                event: event.kind.name().into(),
+                at: millis(time.wall),
+                what: what(event),
+            })
+            .collect(),
+    }
+}
+
+/// An event in words.
+fn what(event: &Event) -> String {
+    let sensor = event.sensor.as_ref().map(|sensor| sensor.to_string());
+    let range = event
+        .from
+        .zip(event.through)
+        .map(|(from, through)| format!("{from}-{through}"));
+    let epoch = event.epoch.map(|epoch| format!("epoch {epoch}"));
+    let parts = [sensor, range, epoch, event.reason.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

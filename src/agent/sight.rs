@@ -14,13 +14,13 @@ pub(super) struct Sight(Mutex<Seen>);
 #[derive(Debug)]
 enum Seen {
     Open(Observer),
-    Before(QueueFigures, Vec<SensorState>),
+    Before(Box<QueueFigures>, Vec<SensorState>),
 }
 
 impl Sight {
     /// Of a queue that cannot be opened yet.
     pub(super) fn before(figures: QueueFigures, sensors: Vec<SensorState>) -> Self {
-        Self(Mutex::new(Seen::Before(figures, sensors)))
+        Self(Mutex::new(Seen::Before(Box::new(figures), sensors)))
     }
 
     /// The queue is open.
@@ -31,7 +31,7 @@ impl Sight {
     pub(super) fn figures(&self) -> QueueFigures {
         match &*self.lock() {
             Seen::Open(observer) => observer.figures(),
-            Seen::Before(figures, _) => figures.clone(),
+            Seen::Before(figures, _) => (**figures).clone(),
         }
     }
 

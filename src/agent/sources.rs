@@ -67,6 +67,7 @@ pub(super) fn start(
             let healths = running.iter().map(|source| source.health().clone()).collect();
             *view.sources.lock().unwrap_or_else(PoisonError::into_inner) = healths;
             listen(&config.status.socket, &view);
+            drop(tokio::spawn(look_around(view.clone())));
             let state = publish_state(&config, &view);
             if let Some(outbox) = outbox {
                 watch_signals(&outbox);
@@ -124,6 +125,27 @@ async fn stop_all(running: &mut [Running]) {
         }
     };
     drop(tokio::time::timeout(super::SOURCES_END, all).await);
+}
+
+/// How often somebody looks what has changed by itself.
+const LOOK_AROUND: Duration = Duration::from_secs(10);
+
+/// Notices, also while no reading comes, that the clock was set and that a mishap has passed: both are events.
+async fn look_around(view: Arc<View>) {
+    loop {
+        tokio::time::sleep(LOOK_AROUND).await;
+        if view.inbox.look_at_the_clock(view.clock.stamp()) {
+            view.inbox.nudge();
+        }
+        let healths = view
+            .sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for health in healths {
+            tracing::trace!(state = ?health.state(), "looked at a source");
+        }
+    }
 }
 
 fn listen(path: &Path, view: &Arc<View>) {

@@ -58,10 +58,12 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Optio
             kafka::fits(template, key, &device, &known, report);
         }
     }
+    kafka::apart(&kafka, &device, &known, report);
     let kafka = Kafka {
         brokers: kafka.brokers,
         topic: kafka.topic?.value,
         key: kafka.key?.value,
+        events_topic: kafka.events_topic.map(|topic| topic.value),
         format: kafka.format,
         compression: kafka.compression,
         delivery: kafka.delivery,

@@ -88,6 +88,8 @@ pub struct Kafka {
     pub topic: Template,
     /// The key of a sensor's records; fill it in with [`Template::text`].
     pub key: Template,
+    /// The topic of the agent's own events; `None` where nobody wants them.
+    pub events_topic: Option<String>,
     /// What a record looks like.
     pub format: Format,
     /// How batches are packed.

@@ -237,7 +237,7 @@ fn object<'a>(out: &mut Vec<u8>, name: &[u8], fields: impl Iterator<Item = (&'a 
 }
 
 /// A JSON string: only what has to be escaped is.
-fn text(out: &mut Vec<u8>, string: &str) {
+pub(super) fn text(out: &mut Vec<u8>, string: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut plain = 0;

@@ -352,7 +352,7 @@ impl Broker for Kafka {
         }
         self.hear_doubts();
         let topic = self.format.topic(&ticket.def);
-        if !self.topics.is_good(&topic) {
+        if !topic.is_empty() && !self.topics.is_good(&topic) {
             self.ask_before(&topic, ticket);
             return Ok(());
         }

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::reading::{SensorDef, SensorId, SensorNo};
+use crate::event;
+use crate::reading::{SensorDef, SensorId, SensorIdError, SensorNo};
 
 /// Why a sensor is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,12 @@ pub enum RegisterError {
         /// Who reads it.
         owner: Arc<str>,
     },
+    /// The name is the agent's own.
+    #[error(
+        "a sensor cannot be called {}: the agent keeps its own events under that name",
+        event::SENSOR
+    )]
+    Reserved,
     /// The definition is too large for a row of the queue, or has no measurement.
     #[error("the definition of {sensor} has {bytes} bytes of names, units and tags; at most {max} fit")]
     TooLarge {
@@ -83,6 +90,9 @@ impl Catalog {
     /// # Errors
     /// When there are too many sensors, when another owner has this one, or when the definition is too large.
     pub fn register(&mut self, owner: &Arc<str>, def: SensorDef) -> Result<SensorNo, RegisterError> {
+        if event::is_events(&def) {
+            return Err(RegisterError::Reserved);
+        }
         let bytes = size(&def);
         if bytes > MAX_DEFINITION || def.measurements.is_empty() {
             return Err(RegisterError::TooLarge {
@@ -94,20 +104,45 @@ impl Catalog {
         if let Some(&number) = self.numbers.get(&def.id) {
             return self.renew(number, owner, def);
         }
-        if self.entries.len() >= self.max {
+        if self.entries.len().saturating_sub(self.own()) >= self.max {
             return Err(RegisterError::TooMany {
                 sensor: def.id,
                 max: self.max,
             });
         }
+        Ok(self.add(def, Some(owner.clone())))
+    }
+
+    /// Gives the number of the sensor that events are readings of; it does not count against the bound.
+    ///
+    /// # Errors
+    /// As [`event::definition`].
+    pub fn register_events(&mut self) -> Result<SensorNo, SensorIdError> {
+        let def = event::definition()?;
+        let Some(&number) = self.numbers.get(&def.id) else {
+            return Ok(self.add(def, None));
+        };
+        if let Some(entry) = self.entries.get_mut(number.index())
+            && *entry.def != def
+        {
+            entry.def = Arc::new(def);
+            self.fresh.push(number);
+        }
+        Ok(number)
+    }
+
+    fn add(&mut self, def: SensorDef, owner: Option<Arc<str>>) -> SensorNo {
         let number = SensorNo(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
         self.numbers.insert(def.id.clone(), number);
-        self.entries.push(Entry {
-            def: Arc::new(def),
-            owner: Some(owner.clone()),
-        });
+        let def = Arc::new(def);
+        self.entries.push(Entry { def, owner });
         self.fresh.push(number);
-        Ok(number)
+        number
+    }
+
+    /// Sensors that are the agent's own.
+    fn own(&self) -> usize {
+        usize::from(self.entries.iter().any(|entry| event::is_events(&entry.def)))
     }
 
     fn renew(
@@ -226,6 +261,16 @@ mod tests {
             catalog.register(&b, def("x", "C")),
             Err(RegisterError::Owned { .. })
         ));
+        assert_eq!(
+            catalog.register(&a, def("$events", "C")),
+            Err(RegisterError::Reserved)
+        );
+        let events = catalog.register_events().unwrap();
+        assert_eq!(
+            (events, catalog.register_events()),
+            (SensorNo(1), Ok(SensorNo(1)))
+        );
+        assert_eq!(catalog.take_fresh().len(), 2, "x and the events");
         let huge = def("x", &"u".repeat(MAX_DEFINITION));
         assert!(matches!(
             catalog.register(&a, huge),

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::inbox::{Inbox, NodePosition, Waiting, Wake};
+use super::inbox::{Inbox, NodePosition, Waiting, Wake, reading_bytes};
 use crate::clock::{Clock, Mono};
+use crate::event::Event;
 use crate::planted::{self, Bug};
 use crate::queue::appender::{Appender, Commit, Committed};
 use crate::queue::store::StoreError;
-use crate::reading::{SensorDef, SensorNo};
+use crate::reading::{SensorDef, SensorNo, Stamp};
 
 /// What the intake did since the start; for status.
 #[derive(Debug, Default)]
@@ -108,7 +109,8 @@ impl Committer {
 
     /// When to look though nothing comes in.
     fn due(&self) -> Option<Mono> {
-        self.progress_due.into_iter().chain(self.tend_due).min()
+        let event = self.progress_due.or_else(|| self.inbox.events().next());
+        event.into_iter().chain(self.tend_due).min()
     }
 
     /// Commits until the inbox is closed; then gives back the appender, for the last of the outputs' progress.
@@ -169,12 +171,17 @@ impl Committer {
         Ok(())
     }
 
-    /// Progress waits at most one interval for a reading that takes it along.
+    /// Progress, and events, wait at most one interval for a reading that takes it along.
     fn idle(&mut self) -> Result<(), StoreError> {
         self.ask_again()?;
         let now = self.clock.mono();
         match self.progress_due {
-            _ if !self.appender.has_progress() => self.progress_due = None,
+            _ if !self.appender.has_progress() && !self.inbox.events().is_due(now) => {
+                self.progress_due = None;
+            }
+            Some(due) if due <= now && self.inbox.events().is_due(now) => {
+                self.commit(self.inbox.without_readings())?;
+            }
             Some(due) if due <= now => self.progress()?,
             Some(_) => {}
             None => self.progress_due = Some(now.after(self.interval)),
@@ -247,6 +254,8 @@ impl Committer {
 
     fn commit(&mut self, waiting: Waiting) -> Result<(), StoreError> {
         let Some(waiting) = self.admit(waiting)? else {
+            // What wants to be stored beside readings is looked at again soon.
+            self.progress_due = Some(self.clock.mono().after(AGAIN));
             return if self.appender.has_progress() {
                 self.progress()
             } else {
@@ -266,6 +275,10 @@ impl Committer {
                 position.lost = position.lost.saturating_add(lost);
                 positions.insert(position.node.clone(), position);
             }
+            let event = batch
+                .event
+                .map(|event| self.inbox.events().note(self.clock.stamp(), *event));
+            commit.events.extend(event.flatten());
             receipts.extend(batch.receipt);
         }
         commit.positions = positions.into_values().collect();
@@ -282,14 +295,53 @@ impl Committer {
             };
             self.appender.commit(early, self.clock.stamp())?;
         }
-        let done = self.appender.commit(commit, self.clock.stamp())?;
+        let now = self.clock.stamp();
+        self.inbox.look_at_the_clock(now);
+        commit.events.append(&mut self.inbox.events().take(now));
+        // An event holds up nothing: where there is no room for it, it waits, and all else goes its way.
+        if !commit.events.is_empty() {
+            let all = commit.readings.iter().chain(&commit.events);
+            let bytes = all.map(reading_bytes).sum();
+            match self.appender.admit(commit.definitions.len(), bytes, now) {
+                Ok(()) => {}
+                Err(StoreError::Full { .. }) => {
+                    self.inbox.events().put_back(std::mem::take(&mut commit.events));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let done = self.appender.commit(commit, now)?;
         self.tally.add(done);
+        self.say_gaps(now);
         let invalid = self.appender.take_invalid();
         self.inbox.offers().committed(done.accepted, &invalid);
         for (receipt, through) in receipts {
             receipt.raise(through);
         }
         Ok(())
+    }
+}
+
+impl Committer {
+    /// What the queue has given up: one line in the log for a commit, the events are stored.
+    fn say_gaps(&mut self, now: Stamp) {
+        let gaps = self.appender.take_gaps();
+        let size = |gap: &Event| {
+            gap.through
+                .zip(gap.from)
+                .map_or(0, |(through, from)| through - from + 1)
+        };
+        let readings: u64 = gaps.iter().map(size).sum();
+        if let Some(gap) = gaps.first() {
+            let sensor = gap.sensor.as_ref().map_or("", |sensor| sensor.as_str());
+            let reason = gap.reason.as_deref().unwrap_or_default();
+            let sensors = gaps.len();
+            tracing::warn!(readings, sensors, sensor, reason, "the queue gave up readings");
+        }
+        for gap in gaps {
+            // It is stored already, with what it tells of.
+            drop(self.inbox.events().note(now, gap));
+        }
     }
 }
 

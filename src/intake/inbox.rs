@@ -10,11 +10,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::catalog::{Catalog, RegisterError};
+use super::events::Events;
 use super::offers::Offers;
 use super::pacer::Pacer;
 use super::receipt::Receipts;
 use crate::clock::{Clock, Mono};
-use crate::reading::{Reading, SensorDef, SensorId, SensorNo, Value};
+use crate::event::{Event, Kind};
+use crate::reading::{Reading, SensorDef, SensorId, SensorIdError, SensorNo, Stamp, Value};
 
 /// Readings that may wait: 160 ms at 100,000/s, ten times what one commit takes; about 1 MiB.
 pub const MAX_READINGS: usize = 16_384;
@@ -45,6 +47,8 @@ pub struct Batch {
     pub readings: Vec<Reading>,
     /// The node's new position, if the readings come from a node.
     pub position: Option<NodePosition>,
+    /// An event that becomes durable with it: what the sender itself declared lost.
+    pub event: Option<Box<Event>>,
     /// Whose receipts to raise, and to which number, once this is durable.
     pub receipt: Option<(Arc<Receipts>, u64)>,
 }
@@ -118,6 +122,7 @@ pub struct Inbox {
     space: Notify,
     space_sync: Condvar,
     offers: Offers,
+    events: Events,
 }
 
 /// Why a batch was not taken.
@@ -157,6 +162,7 @@ impl Inbox {
             space: Notify::new(),
             space_sync: Condvar::new(),
             offers: Offers::default(),
+            events: Events::default(),
         }
     }
 
@@ -247,6 +253,37 @@ impl Inbox {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .number(sensor)
+    }
+
+    /// From here on events are stored; gives the number of the sensor that they are readings of.
+    ///
+    /// # Errors
+    /// As [`Catalog::register_events`].
+    pub fn store_events(&self) -> Result<SensorNo, SensorIdError> {
+        let sensor = self
+            .catalog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .register_events()?;
+        self.events.store_as(sensor);
+        Ok(sensor)
+    }
+
+    /// The events that wait.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Tells of it when somebody has set the clock. True when somebody has.
+    pub fn look_at_the_clock(&self, now: Stamp) -> bool {
+        let step = self.clock.take_step();
+        if let Some(step) = step {
+            tracing::warn!(%step, "somebody set the clock");
+            self.events
+                .change("clock", now, Event::new(Kind::ClockStep, step.to_string()));
+        }
+        step.is_some()
     }
 
     /// What was offered, and what became of it.
@@ -350,6 +387,12 @@ impl Inbox {
             Due::Idle => Wake::Idle,
             Due::Closed(batches) => Wake::Closed(self.waiting(batches)),
         }
+    }
+
+    /// What a commit takes that is made for something else than readings: definitions.
+    #[must_use]
+    pub fn without_readings(&self) -> Waiting {
+        self.waiting(Vec::new())
     }
 
     fn waiting(&self, batches: Vec<Batch>) -> Waiting {

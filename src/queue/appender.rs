@@ -8,11 +8,13 @@ use std::sync::Arc;
 pub use self::room::Dropped;
 pub(super) use self::room::Room;
 use super::fold::State;
+use super::gaps::Gaps;
 use super::log::{Log, lock};
 use super::row::{Header, MAX_ITEM, Packer};
 use super::runs::Runs;
 use super::store::{Generation, StoreError, Tail};
 use super::types::{Entry, RowNo, Session};
+use crate::event::Event;
 use crate::intake::inbox::NodePosition;
 use crate::planted::{self, Bug};
 use crate::reading::{Reading, SensorDef, SensorNo, Stamp, TimeQuality, Value};
@@ -28,6 +30,8 @@ pub struct Commit {
     pub readings: Vec<Reading>,
     /// How far nodes' readings are stored with this commit.
     pub positions: Vec<NodePosition>,
+    /// The agent's own events, as readings of `$events`; they are not counted with the readings.
+    pub events: Vec<Reading>,
 }
 
 /// What a commit did.
@@ -55,6 +59,7 @@ pub struct Appender {
     runs: Runs,
     /// The sensors of the readings that the commits since the last question refused.
     invalid: Vec<SensorNo>,
+    gaps: Gaps,
 }
 
 impl Appender {
@@ -82,6 +87,7 @@ impl Appender {
             widths,
             runs: Runs::default(),
             invalid: Vec::new(),
+            gaps: Gaps::default(),
         }
     }
 
@@ -98,8 +104,10 @@ impl Appender {
     /// Else nothing is known of what was handed in: no receipt, and this handle is of no more use.
     pub fn commit(&mut self, commit: Commit, now: Stamp) -> Result<Committed, StoreError> {
         let mut done = Committed::default();
-        let nothing =
-            commit.definitions.is_empty() && commit.readings.is_empty() && commit.positions.is_empty();
+        let nothing = commit.definitions.is_empty()
+            && commit.readings.is_empty()
+            && commit.positions.is_empty()
+            && commit.events.is_empty();
         if nothing && self.pending.is_empty() && !self.has_progress() {
             return Ok(done);
         }
@@ -114,6 +122,9 @@ impl Appender {
                 self.invalid.push(reading.sensor);
                 done.invalid += 1;
             }
+        }
+        for event in commit.events {
+            self.event(event);
         }
         let mut entries = std::mem::take(&mut self.pending);
         let definitions = commit.definitions.into_iter();
@@ -132,6 +143,23 @@ impl Appender {
     /// Whose readings were refused by the commits since this was last asked, one entry for each reading.
     pub fn take_invalid(&mut self) -> Vec<SensorNo> {
         std::mem::take(&mut self.invalid)
+    }
+
+    /// From here on, what the queue gives up is told as events of that sensor, in the same commit.
+    pub fn tell_gaps(&mut self, events: SensorNo) {
+        self.gaps.sensor = Some(events);
+    }
+
+    /// What was given up by the commits since this was last asked.
+    pub fn take_gaps(&mut self) -> Vec<Event> {
+        self.gaps.take_told()
+    }
+
+    /// An event that does not fit is none: it was made here, after a definition of our own.
+    fn event(&mut self, event: Reading) {
+        if self.fits(&event) {
+            self.runs.push(event);
+        }
     }
 
     fn define(&mut self, definitions: &[(SensorNo, Arc<SensorDef>)]) {
@@ -170,11 +198,16 @@ impl Appender {
             checkpoint(&mut packer, &state);
         }
         for entry in entries {
+            self.gaps.look(&state, entry);
             state.entry(entry);
             if matches!(entry, Entry::Epoch(_) | Entry::Boot { .. }) {
                 packer.restart(header(&state, self.session, now));
             }
             packer.entry(entry);
+        }
+        let is_defined = |sensor: SensorNo| self.widths.get(sensor.index()).is_some_and(|width| *width > 0);
+        for gap in self.gaps.readings(is_defined, now) {
+            self.event(gap);
         }
         let mut accepted = Vec::new();
         let first = |sensor: SensorNo| state.sensors.get(sensor.index()).map_or(1, |sensor| sensor.next);

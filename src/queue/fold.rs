@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::types::{DropReason, Entry, OutputNo, OutputStanding, Release, Row, RowNo, SensorStanding};
+use crate::event;
 use crate::intake::inbox::{NodeKey, NodePosition};
 use crate::planted::{self, Bug};
 use crate::reading::{Epoch, SensorDef, SensorNo};
@@ -80,6 +81,12 @@ impl std::ops::AddAssign for Ledger {
 }
 
 impl SensorState {
+    /// Whether this is where the agent's own events stand.
+    #[must_use]
+    pub fn is_events(&self) -> bool {
+        self.def.as_deref().is_some_and(event::is_events)
+    }
+
     /// This sensor's ledger at an output.
     #[must_use]
     pub fn ledger(&self, output: OutputNo) -> Ledger {
@@ -144,14 +151,20 @@ impl State {
         self.epochs.last().copied().unwrap_or(Epoch(0))
     }
 
-    /// All sensors together, at an output.
+    /// All sensors together, at an output; the agent's own events are in no ledger of readings.
     #[must_use]
     pub fn ledger(&self, output: OutputNo) -> Ledger {
         let mut sum = Ledger::default();
-        self.sensors
-            .iter()
-            .for_each(|sensor| sum += sensor.ledger(output));
+        let sensors = self.sensors.iter().filter(|sensor| !sensor.is_events());
+        sensors.for_each(|sensor| sum += sensor.ledger(output));
         sum
+    }
+
+    /// The events' own ledger, at an output.
+    #[must_use]
+    pub fn events(&self, output: OutputNo) -> Ledger {
+        let own = self.sensors.iter().find(|sensor| sensor.is_events());
+        own.map(|sensor| sensor.ledger(output)).unwrap_or_default()
     }
 
     /// Readings that nodes declared lost since the queue was made: they never arrived here.
@@ -263,6 +276,20 @@ impl State {
         }
     }
 
+    /// How many readings a watermark would cover that no earlier one does.
+    pub(super) fn gain(&self, output: OutputNo, sensor: SensorNo, epoch: Epoch, through: u64) -> u64 {
+        let order = |wanted: Epoch| self.epochs.iter().position(|known| *known == wanted);
+        let before = self
+            .sensors
+            .get(sensor.index())
+            .and_then(|s| s.outputs.get(usize::from(output.0)));
+        match before.and_then(|at| at.released) {
+            Some((released, upto)) if released == epoch => through.saturating_sub(upto),
+            Some((released, _)) if order(released) > order(epoch) => 0,
+            _ => through,
+        }
+    }
+
     /// Moves a watermark, never back (I4); returns how many readings that covers.
     fn advance(
         &mut self,
@@ -271,17 +298,7 @@ impl State {
         epoch: Epoch,
         through: u64,
     ) -> (&mut AtOutput, u64) {
-        let order = |wanted: Epoch| self.epochs.iter().position(|known| *known == wanted);
-        let place = order(epoch);
-        let before = self
-            .sensors
-            .get(sensor.index())
-            .and_then(|s| s.outputs.get(usize::from(output.0)));
-        let gained = match before.and_then(|at| at.released) {
-            Some((released, upto)) if released == epoch => through.saturating_sub(upto),
-            Some((released, _)) if order(released) > place => 0,
-            _ => through,
-        };
+        let gained = self.gain(output, sensor, epoch, through);
         let at = self.at(sensor, output);
         if gained > 0 {
             at.released = Some((epoch, through));

@@ -81,6 +81,13 @@ impl Mailbox {
         self.entries.len() + self.heads.len() + self.parks.len()
     }
 
+    /// How many of them give readings up.
+    #[must_use]
+    pub fn drops(&self) -> usize {
+        let drops = self.entries.iter();
+        drops.filter(|entry| matches!(entry, Entry::Drop { .. })).count()
+    }
+
     /// All that waits, as entries for a row.
     pub fn take(&mut self) -> Vec<Entry> {
         self.last.clear();

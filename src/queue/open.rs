@@ -250,4 +250,4 @@ pub fn draw_epoch() -> Result<Epoch, getrandom::Error> {
 
 #[cfg(test)]
 #[path = "open/tests.rs"]
-mod tests;
+pub(crate) mod tests;

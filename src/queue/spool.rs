@@ -105,6 +105,8 @@ pub struct QueueFigures {
     pub generations: usize,
     /// The ledger of all sensors, at output 0.
     pub ledger: Ledger,
+    /// The same of the agent's own events.
+    pub events: Ledger,
     /// Readings that nodes declared lost.
     pub lost_upstream: u64,
 }
@@ -136,6 +138,7 @@ impl Observer {
             bytes,
             generations: firsts.len(),
             ledger: state.ledger(OutputNo(0)),
+            events: state.events(OutputNo(0)),
             lost_upstream: state.lost_upstream(),
         }
     }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::{Clock, Mono};
+use crate::event::{Event, Kind};
+use crate::intake::inbox::Inbox;
 use crate::reading::Stamp;
 
 /// Faults that are kept apart; what comes beyond is shown only when another has gone.
@@ -90,6 +92,8 @@ struct Inner {
 pub struct Health {
     label: Arc<str>,
     clock: Arc<Clock>,
+    /// Who is told of faults.
+    inbox: Option<Arc<Inbox>>,
     inner: Mutex<Inner>,
 }
 
@@ -148,7 +152,28 @@ impl Health {
         Self {
             label,
             clock,
+            inbox: None,
             inner: Mutex::new(inner),
+        }
+    }
+
+    /// Tells of faults and recoveries as events, too.
+    #[must_use]
+    pub fn telling(self, inbox: Arc<Inbox>) -> Self {
+        Self {
+            inbox: Some(inbox),
+            ..self
+        }
+    }
+
+    fn tell(&self, what: &str, now: Stamp, kind: Kind, why: &str) {
+        if let Some(inbox) = &self.inbox {
+            let label = &self.label;
+            let reason = match why {
+                "" => format!("{label}: {what}"),
+                why => format!("{label}: {what}: {why}"),
+            };
+            inbox.tell_change(&format!("{label}\n{what}"), now, Event::new(kind, reason));
         }
     }
 
@@ -167,7 +192,7 @@ impl Health {
         let now = self.clock.stamp();
         let until = lasts.map(|span| Mono(now.mono).after(span));
         let mut inner = self.lock();
-        inner.expire(now);
+        self.expire(&mut inner, now);
         let full = inner.faults.len() >= MAX_FAULTS;
         match inner.faults.get_mut(what) {
             Some(fault) if fault.state == state => {
@@ -182,6 +207,7 @@ impl Health {
             State::Failed => tracing::warn!(source = &*self.label, what, why, unsaid, "source failed"),
             _ => tracing::warn!(source = &*self.label, what, why, unsaid, "source degraded"),
         });
+        self.tell(what, now, Kind::SourceFault, &why);
         inner.faults.insert(
             what.into(),
             Fault {
@@ -204,6 +230,7 @@ impl Health {
         inner.log.say(Mono(now.mono), |unsaid| {
             tracing::info!(source = &*self.label, what, unsaid, "source recovered");
         });
+        self.tell(what, now, Kind::SourceRecovered, "");
         inner.settle(now);
     }
 
@@ -243,7 +270,7 @@ impl Health {
     pub fn state(&self) -> State {
         let now = self.clock.stamp();
         let mut inner = self.lock();
-        inner.expire(now);
+        self.expire(&mut inner, now);
         inner.state
     }
 
@@ -253,7 +280,7 @@ impl Health {
         let stamp = self.clock.stamp();
         let now = Mono(stamp.mono);
         let mut inner = self.lock();
-        inner.expire(stamp);
+        self.expire(&mut inner, stamp);
         Snapshot {
             label: self.label.to_string(),
             state: inner.state,
@@ -268,21 +295,27 @@ impl Health {
         }
     }
 
+    /// Mishaps that have not come again for long enough are over.
+    fn expire(&self, inner: &mut Inner, now: Stamp) {
+        let before = inner.faults.len();
+        inner.faults.retain(|what, fault| {
+            let stays = fault.until.is_none_or(|until| until > Mono(now.mono));
+            if !stays {
+                self.tell(what, now, Kind::SourceRecovered, "");
+            }
+            stays
+        });
+        if inner.faults.len() < before {
+            inner.settle(now);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    fn expire(&mut self, now: Stamp) {
-        let before = self.faults.len();
-        self.faults
-            .retain(|_, fault| fault.until.is_none_or(|until| until > Mono(now.mono)));
-        if self.faults.len() < before {
-            self.settle(now);
-        }
-    }
-
     fn settle(&mut self, now: Stamp) {
         let state = self
             .faults

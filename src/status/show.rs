@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Intake, Sensor, Snapshot};
+use std::time::Duration;
+
+use super::{Events, Intake, Sensor, Snapshot};
 
 /// How many sensors are shown unless all are asked for.
 const SENSORS: usize = 20;
@@ -47,7 +49,7 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
         queue.directory
     )?;
     if let Some(oldest) = queue.oldest.and_then(|nanos| u64::try_from(nanos).ok()) {
-        let since = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(oldest);
+        let since = std::time::UNIX_EPOCH + Duration::from_nanos(oldest);
         writeln!(
             out,
             "         the oldest row that waits is of {}",
@@ -72,6 +74,7 @@ fn write(out: &mut String, s: &Snapshot, all: bool) -> std::fmt::Result {
         writeln!(out, "dead     {kept} letters kept, {bytes} in {directory}")?;
     }
     s.sources.iter().try_for_each(|found| source(out, found))?;
+    events(out, &s.events)?;
     let shown = if all {
         s.sensors.len()
     } else {
@@ -140,6 +143,35 @@ fn reasons(by: &[(&str, u64)]) -> String {
     let some = by.iter().filter(|(_, count)| *count > 0);
     let some: Vec<String> = some.map(|(name, count)| format!("{name} {count}")).collect();
     some.join(", ")
+}
+
+/// The agent's own events: the last three, newest first.
+fn events(out: &mut String, events: &Events) -> std::fmt::Result {
+    let counts: Vec<_> = events
+        .counts
+        .iter()
+        .map(|(kind, count)| (kind.as_str(), *count))
+        .collect();
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let ledger = events.ledger;
+    let place = events
+        .topic
+        .as_ref()
+        .map_or("not sent anywhere".to_owned(), |topic| {
+            let dropped = reasons(&[("dropped", ledger.dropped)]);
+            format!(
+                "to {topic}: delivered {}  queued {}  {dropped}",
+                ledger.delivered, ledger.queued
+            )
+        });
+    writeln!(out, "events   {}; {}", reasons(&counts), place.trim_end())?;
+    events.last.iter().rev().take(3).try_for_each(|event| {
+        let since = Duration::from_millis(u64::try_from(event.at).unwrap_or(0));
+        let at = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since);
+        writeln!(out, "  {at} {} {}", event.event, event.what)
+    })
 }
 
 fn sensor(out: &mut String, sensor: &Sensor) -> std::fmt::Result {
@@ -228,13 +260,15 @@ fn source(out: &mut String, found: &serde_json::Value) -> std::fmt::Result {
 
 fn span(ms: u64) -> String {
     let shown = if ms < 10_000 { ms } else { ms / 1000 * 1000 };
-    humantime::format_duration(std::time::Duration::from_millis(shown)).to_string()
+    humantime::format_duration(Duration::from_millis(shown)).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Clock, DroppedBy, Kafka, Lane, Ledger, LostUpstream, Queue, Refused, Suppressed};
+    use crate::status::{
+        Clock, DroppedBy, Kafka, Lane, Ledger, LostUpstream, Queue, Refused, ShownEvent, Suppressed,
+    };
 
     #[test]
     fn what_a_person_wants_to_know_is_there() {
@@ -275,6 +309,20 @@ mod tests {
                 },
             },
             lost_upstream: LostUpstream { node_overflow: 17 },
+            events: Events {
+                topic: Some("edge-events".into()),
+                counts: [("gap".into(), 2), ("started".into(), 1)].into(),
+                ledger: Ledger {
+                    delivered: 2,
+                    queued: 1,
+                    ..Ledger::default()
+                },
+                last: vec![ShownEvent {
+                    event: "gap".into(),
+                    at: 1_782_482_400_000,
+                    what: "attic 3-9 epoch 7 size".into(),
+                }],
+            },
             clock: Clock {
                 synchronized: false,
                 held: 7,
@@ -310,6 +358,7 @@ mod tests {
             "sensor   s1  seq 1  delivered 20  queued 10  dropped 3\n",
             "the oldest row that waits is of 2026-06-26T14:00:00Z\n",
             "clock    not synchronized; 7 readings wait for it, 42s more at most\n",
+            "events   gap 2, started 1; to edge-events: delivered 2  queued 1\n  2026-06-26T14:00:00Z gap attic 3-9 epoch 7 size\n",
             "  attic halted for 1m 1s: unknown topic\n",
             "sensor   s19  seq 19",
             "and 5 more sensors (--all shows them)\n",

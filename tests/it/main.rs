@@ -13,6 +13,7 @@ mod config;
 mod custody;
 mod demo;
 mod deploy;
+mod events;
 mod full;
 mod i2c;
 mod kafka;

@@ -24,6 +24,7 @@ pub(super) struct Found {
     pub(super) brokers: Vec<String>,
     pub(super) topic: Option<Placed>,
     pub(super) key: Option<Placed>,
+    pub(super) events_topic: Option<At<String>>,
     pub(super) format: Format,
     pub(super) compression: Compression,
     pub(super) delivery: Delivery,
@@ -44,6 +45,7 @@ pub(super) fn check(file: &Section, env: &Env, report: &mut Report<'_>) -> Found
         brokers,
         topic,
         key: template(section, "key", "{sensor}", report),
+        events_topic: section.and_then(|kafka| topic_name(kafka, "events-topic", report)),
         format: Format::Json,
         compression: compression(section),
         delivery: Delivery::AtLeastOnce,
@@ -200,6 +202,53 @@ fn plain_topic(kafka: &Section, name: &str, report: &mut Report<'_>) -> Option<S
         .error(found.at, &key, problem)
         .why("it is one name, of letters, digits, '.', '_' and '-', that no reading goes to");
     None
+}
+
+/// A topic's name as it stands, without placeholders.
+fn topic_name(kafka: &Section, name: &str, report: &mut Report<'_>) -> Option<At<String>> {
+    let found = kafka.text(name)?;
+    let (text, key) = (found.value, kafka.key(name));
+    let wrong = text.chars().find(|c| !is_topic_character(*c));
+    if let Some(c) = wrong {
+        let problem = format!("a topic cannot have {} in its name", quoted(&c.to_string()));
+        let problem = report.error(found.at, &key, problem);
+        problem.why("Kafka allows letters, digits, '.', '_' and '-'");
+        if c == '{' {
+            problem.hint = Some("this is one topic's name, without placeholders".into());
+        }
+        return None;
+    }
+    if text.is_empty() || matches!(text.as_str(), "." | "..") || text.len() > MAX_TOPIC {
+        let problem = format!("Kafka does not allow a topic called {}", quoted(text));
+        report.error(found.at, &key, problem);
+        return None;
+    }
+    Some(At {
+        at: found.at,
+        end: found.end,
+        value: text.clone(),
+    })
+}
+
+/// Events are no readings: they have a topic of their own.
+pub(super) fn apart(
+    found: &Found,
+    device: &super::Device,
+    sensors: &super::sensors::Known,
+    report: &mut Report<'_>,
+) {
+    let (Some(topic), Some(events)) = (&found.topic, &found.events_topic) else {
+        return;
+    };
+    let of = |sensor: &str, tags: &Pairs| topic.value.topic(&device.id, sensor, tags);
+    let whoever = !topic.value.names_sensor() && of("", &device.tags) == events.value;
+    if whoever || sensors.any(device, |sensor, tags| of(sensor, tags) == events.value) {
+        let problem = format!("readings go to {}, too", quoted(&events.value));
+        report
+            .error(events.at, "kafka.events-topic", problem)
+            .why("who reads readings would find records of another form among them")
+            .hint("a topic of its own, such as \"edge-events\"");
+    }
 }
 
 /// Whether all sensors have the tags that a template needs, and its texts are short enough.

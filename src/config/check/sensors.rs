@@ -191,6 +191,12 @@ fn celsius(at: usize, unit: &str, chip: Option<&str>, key: &str, report: &mut Re
 }
 
 impl Known {
+    /// Whether something is so for one of the sensors that the file names, with the tags that it has.
+    pub(super) fn any(&self, device: &Device, is_so: impl Fn(&str, &Pairs) -> bool) -> bool {
+        let own = |(id, sensor): (&SensorId, &Sensor)| is_so(id.as_str(), &sensor.tags);
+        self.configured.iter().any(own) || self.declared.iter().any(|id| is_so(id.as_str(), &device.tags))
+    }
+
     /// Who lacks a tag, in words: `readings of "b" have`; `None` if everybody has it.
     pub(super) fn without_tag(&self, tag: &str) -> Option<String> {
         let has = |tags: &Pairs| tags.iter().any(|(name, _)| **name == *tag);

@@ -32,7 +32,7 @@ static KAFKA: &[Key] = &[
     now("delivery", OneOf(DELIVERIES)),
     now("acks", OneOf(ACKS)),
     now("headers", Pairs),
-    to_come("events-topic", Announced, "events as records"),
+    now("events-topic", Text),
     now("dead-letter-topic", Text),
     to_come("progress-topic", Announced, "exactly-once delivery"),
     now("librdkafka", Properties),

@@ -38,6 +38,16 @@ impl MockKafka {
         Ok(Self { cluster })
     }
 
+    /// Makes another topic.
+    ///
+    /// # Errors
+    /// When the library cannot.
+    pub fn add_topic(&self, topic: &str, partitions: i32) -> Result<(), MockError> {
+        self.cluster
+            .create_topic(topic, partitions, 1)
+            .map_err(|error| MockError(error.to_string()))
+    }
+
     /// `host:port` of the broker.
     #[must_use]
     pub fn brokers(&self) -> String {

@@ -120,8 +120,11 @@ impl Appender {
     pub(super) fn needed(&mut self, commit: &Commit) -> (u64, Need) {
         let readings: usize = commit.readings.iter().map(reading_bytes).sum();
         let waiting = self.pending.len() + lock(&self.log.mailbox).len() + commit.positions.len() + 1;
-        let bytes = readings + ENTRY * waiting + DEFINITION * commit.definitions.len();
-        let only_progress = commit.readings.is_empty() && commit.definitions.is_empty();
+        let events: usize = commit.events.iter().map(reading_bytes).sum();
+        let gaps = self.gaps.bytes(lock(&self.log.mailbox).drops());
+        let bytes = readings + events + gaps + ENTRY * waiting + DEFINITION * commit.definitions.len();
+        let only_progress =
+            commit.readings.is_empty() && commit.definitions.is_empty() && commit.events.is_empty();
         (
             bytes as u64,
             if std::mem::take(&mut self.room.admitted) || only_progress {
@@ -293,7 +296,7 @@ impl Appender {
         };
         let mut entries = std::mem::take(&mut self.pending);
         let lost = given_up(&lock(&self.log.state), &before, boundary, reason);
-        let bytes = (ENTRY * (entries.len() + lost.len())) as u64;
+        let bytes = (ENTRY * (entries.len() + lost.len()) + self.gaps.bytes(lost.len())) as u64;
         if self.newest.lacks(bytes, Need::Progress)? > 0 {
             self.pending = entries;
             let place = "the reserve".to_owned();

@@ -20,7 +20,7 @@ fn stamp(second: i64) -> Stamp {
     }
 }
 
-fn settings(boot: u8, epoch: u64) -> Settings {
+pub(crate) fn settings(boot: u8, epoch: u64) -> Settings {
     Settings {
         generation_bytes: 4096,
         limits: Limits::default(),
@@ -70,7 +70,7 @@ fn commit(queue: &mut Queue, definitions: &[u32], readings: Vec<Reading>) {
             Commit {
                 definitions,
                 readings,
-                positions: vec![],
+                ..Commit::default()
             },
             stamp(1),
         )
@@ -300,7 +300,7 @@ fn readings_that_no_row_can_hold_are_refused_and_counted() {
     let commit = Commit {
         definitions: vec![def(0)],
         readings: bad,
-        positions: vec![],
+        ..Commit::default()
     };
     let done = queue.appender.commit(commit, stamp(1)).unwrap();
     assert_eq!((done.accepted, done.invalid), (1, 3));

@@ -38,10 +38,42 @@ fn a_mishap_passes_and_a_fault_does_not() {
         mono: health.clock.mono().0 + seconds * 1_000_000_000,
         ..health.clock.stamp()
     };
-    health.lock().expire(later(50));
+    health.expire(&mut health.lock(), later(50));
     assert_eq!(health.snapshot().faults.len(), 2);
-    health.lock().expire(later(70));
+    health.expire(&mut health.lock(), later(70));
     assert_eq!(health.snapshot().why.unwrap(), "port: gone");
+}
+
+#[test]
+fn faults_and_recoveries_are_told_as_events() {
+    let inbox = Arc::new(Inbox::new(
+        Duration::from_secs(1),
+        crate::intake::catalog::Catalog::new(vec![], 9),
+    ));
+    let own = health().telling(inbox.clone());
+    own.fault("port", State::Failed, "gone");
+    own.fault("port", State::Failed, "still gone");
+    own.fault("a", State::Degraded, "slow");
+    own.clear("a");
+    own.clear("never there");
+    own.mishap("line", "noise");
+    let later = Stamp {
+        mono: own.clock.mono().0 + 3_600_000_000_000,
+        ..own.clock.stamp()
+    };
+    own.expire(&mut own.lock(), later);
+    let told = inbox.events().told();
+    let faults = (
+        told.counts[&Kind::SourceFault],
+        told.counts[&Kind::SourceRecovered],
+    );
+    assert_eq!(
+        faults,
+        (3, 2),
+        "a renewed fault is no new one, and a mishap passes"
+    );
+    let reason = told.last[0].1.reason.as_deref().unwrap();
+    assert!(reason.ends_with(": port: gone"), "{reason}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use edgespool_wire::{Ack, Data, Hello, Message, NodeId, Position, Receiver, VERS
 use super::node_clock::NodeClock;
 use super::sensors::{Description, Register, Sensors, values};
 use crate::clock::Mono;
+use crate::event::{Event, Kind};
 use crate::intake::inbox::{Batch, NodeKey, NodePosition};
 use crate::intake::receipt::Receipts;
 use crate::reading::{Reading, SensorNo, Stamp};
@@ -253,7 +254,10 @@ impl Node {
             ) => {
                 self.begin(new_boot, from.saturating_sub(1));
                 let lost = through.saturating_sub(from).saturating_add(1);
-                let batch = Some(self.batch(Vec::new(), lost));
+                let batch = Some(Batch {
+                    event: Some(Box::new(self.gap(from, through))),
+                    ..self.batch(Vec::new(), lost)
+                });
                 Step {
                     batch,
                     lost,
@@ -388,7 +392,18 @@ impl Node {
                 sequence: through,
                 lost,
             }),
+            event: None,
             receipt: Some((self.receipts.clone(), through)),
+        }
+    }
+
+    /// What the node had no room for; in the node's own numbers, for they never got any of ours.
+    fn gap(&self, from: u64, through: u64) -> Event {
+        let boot = self.receiver.position().map_or(0, |position| position.boot);
+        Event {
+            from: Some(from),
+            through: Some(through),
+            ..Event::new(Kind::Gap, format!("node-overflow: node {}, boot {boot}", self.id))
         }
     }
 }

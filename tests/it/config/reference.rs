@@ -48,7 +48,7 @@ fn every_key_of_the_reference_is_known() {
     assert_eq!(at_first, 7);
     let switched_on = all_switched_on();
     for key in [
-        "events-topic ",
+        "progress-topic ",
         "[kafka.tls]",
         "[mqtt-status]",
         "time = \"last_seen\"",
@@ -60,8 +60,8 @@ fn every_key_of_the_reference_is_known() {
         );
     }
     let all = only_what_is_to_come(check(&switched_on));
-    // events-topic, progress-topic, tls, sasl, schema-registry, http
-    assert_eq!(all, at_first + 6);
+    // progress-topic, tls, sasl, schema-registry, http
+    assert_eq!(all, at_first + 5);
 }
 
 #[test]

@@ -227,6 +227,7 @@ impl Process {
             readings: values.iter().map(reading).collect(),
             position: None,
             receipt: Some((local.receipts.clone(), (local.log.len() + values.len()) as u64)),
+            event: None,
         };
         match self.context.try_submit(batch) {
             Ok(None) => local.log.extend(values),

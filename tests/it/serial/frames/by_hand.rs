@@ -160,6 +160,13 @@ async fn lost_records_are_counted_and_passed() {
     hand.until_acked((1, 19)).await;
     assert_eq!(intake.numbers("a"), [1.0, 12.0]);
     assert_eq!(source.health().snapshot().counters.lost_upstream, 10 + 7);
+    let gaps = intake.inbox().events().told().last;
+    let gaps: Vec<_> = gaps
+        .iter()
+        .map(|(_, gap)| (gap.from, gap.through, gap.reason.clone().unwrap()))
+        .collect();
+    let reason = format!("node-overflow: node {}, boot 1", id());
+    assert_eq!(gaps, [(Some(2), Some(11), reason)], "what the node said, once");
     end(source, intake).await;
     let after = Intake::start(&store);
     assert!(
