@@ -17,6 +17,8 @@ use crate::queue::fold;
 use crate::status::{show, socket};
 use crate::{agent, audit, demo, logging};
 
+mod queue;
+
 /// How long `audit` waits for a broker that does not answer.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -63,6 +65,9 @@ enum Command {
         edgespool audit --config ./device.toml --json\n\nExits with 0 only if all is well."
     )]
     Audit(AuditArgs),
+    /// Look into the queue of a stopped agent, or a copy of one; nothing in it is changed
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Show the main job: nodes on real serial lines, an embedded Kafka, an outage, a verdict
     #[command(
         after_help = "Examples:\n  edgespool demo --for 20s\n  edgespool demo --kafka localhost:9092 --json"
@@ -162,6 +167,7 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
             json,
         } => status(&config.config, socket, all, json)?,
         Command::Audit(args) => return audit(args),
+        Command::Queue(command) => queue::run(command)?,
         Command::Demo(args) => return demo(&args),
     };
     Ok(code as u8)
@@ -324,6 +330,13 @@ fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     drop(write!(out, "{text}{end}").and_then(|()| out.flush()));
+}
+
+/// To stderr as it is: a part of a line.
+fn say_part(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stderr().lock();
+    drop(write!(out, "{text}").and_then(|()| out.flush()));
 }
 
 /// To stderr, with a line end.

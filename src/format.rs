@@ -6,8 +6,8 @@
 
 pub mod events;
 pub mod json;
-mod number;
-mod time;
+pub(crate) mod number;
+pub(crate) mod time;
 
 use std::ops::ControlFlow;
 

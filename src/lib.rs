@@ -21,6 +21,7 @@ pub mod event;
 pub mod exit;
 pub mod format;
 pub mod forward;
+pub mod inspect;
 pub mod intake;
 pub mod logging;
 pub mod mqtt;
