@@ -94,7 +94,23 @@ fn filled() -> TempDir {
         ..Progress::default()
     });
     queue.appender.commit(Commit::default(), stamp(60)).unwrap();
-    directory
+    drop(queue);
+    copied(directory.path())
+}
+
+/// A copy without what is half made: that is still being made beside all this.
+fn copied(from: &Path) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for (path, bytes) in bytes(from) {
+        let name = path.strip_prefix(from).unwrap();
+        if name.starts_with("tmp-next") {
+            continue;
+        }
+        let place = to.path().join(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, bytes).unwrap();
+    }
+    to
 }
 
 /// Every file's bytes.
@@ -181,7 +197,7 @@ fn a_whole_queue_is_told_as_it_is_and_not_a_byte_changes() {
             .contains("accepted 4800 = delivered 100 + queued 4700")
     );
     exported(queue.path(), &Choice::default(), Form::JsonLines);
-    assert_eq!(bytes(queue.path()), before);
+    assert!(bytes(queue.path()) == before, "something was written");
 }
 
 #[test]

@@ -166,7 +166,8 @@ async fn lost_records_are_counted_and_passed() {
         .map(|(_, gap)| (gap.from, gap.through, gap.reason.clone().unwrap()))
         .collect();
     let reason = format!("node-overflow: node {}, boot 1", id());
-    assert_eq!(gaps, [(Some(2), Some(11), reason)], "what the node said, once");
+    let expect = [(Some(2), Some(11), reason.clone()), (Some(13), Some(19), reason)];
+    assert_eq!(gaps, expect, "what the node said, each once");
     end(source, intake).await;
     let after = Intake::start(&store);
     assert!(
