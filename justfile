@@ -86,6 +86,10 @@ prove-cuts *arguments='--count 1000':
 prove-flips *arguments='--count 2000':
     cargo test --release --features planted-bugs --test powercut -- flips {{arguments}}
 
+# A queue is damaged a thousand times: bits, blocks, lengths, files; and what each costs.
+prove-damage count='1000':
+    EDGESPOOL_DAMAGE={{count}} cargo test --release --locked --test it -- queue::damage --nocapture
+
 # The whole agent with ten million readings pending, drained into a real Kafka, with one lane parked: resident memory.
 prove-backlog *arguments:
     cargo build --release

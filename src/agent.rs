@@ -28,6 +28,7 @@ use crate::{panics, sys, systemd};
 
 mod anew;
 mod forwarding;
+mod machine;
 mod report;
 mod sight;
 mod sources;
@@ -39,6 +40,8 @@ use sight::Sight;
 use sources::Sources;
 use waiting::Known;
 
+/// This version has one output.
+const OUTPUTS: u16 = 1;
 /// How long sources may take to end; a device that holds one in a system call is left behind.
 const SOURCES_END: Duration = Duration::from_millis(200);
 /// How long the last commit may take: an SD card stalls for hundreds of milliseconds.
@@ -115,7 +118,7 @@ impl Agent {
                 };
                 (Ok(queue), known)
             }
-            Err(error) if error.may_pass() => (Err(error), waiting::look(&config, &clock)?),
+            Err(error) if error.may_pass() => (Err(error), waiting::look(&config)),
             Err(error) => return Err(not_opened(&config, error)),
         };
         let interval = config.queue.commit_interval;
@@ -232,7 +235,7 @@ fn bug(what: &str) -> Failure {
 
 /// The forwarder and the committer of a queue that is open.
 fn engage(queue: Queue, config: &Config, view: &View) -> Result<Committer, Failure> {
-    queue.findings.iter().for_each(log_finding);
+    queue.findings.iter().for_each(Finding::log);
     let spool = queue.spools.into_iter().next();
     let spool = spool.ok_or_else(|| bug("a queue without an output"))?;
     let forwarder = forwarding::start(config, spool, &view.clock, &view.inbox, &view.letters)?;
@@ -264,6 +267,7 @@ fn open_queue(config: &Config, clock: &Clock) -> Result<Result<Queue, StoreError
     let settings = settings(config)?;
     let opened = waiting::is_in_place(config)
         .and_then(|()| SledStore::open(&config.queue.directory))
+        .map(|store| store.of_machine(machine::number()))
         .and_then(|store| open(Arc::new(store), &settings, clock.stamp()));
     Ok(opened)
 }
@@ -274,7 +278,7 @@ fn settings(config: &Config) -> Result<Settings, Failure> {
     Ok(Settings {
         generation_bytes: limits.generation_bytes(),
         limits,
-        outputs: 1,
+        outputs: OUTPUTS,
         boot: clock::boot_id(),
         fresh_epoch,
     })
@@ -318,17 +322,6 @@ fn store_failure(doing: String, error: StoreError) -> Failure {
     Failure {
         hint,
         ..Failure::new(doing, error, code)
-    }
-}
-
-fn log_finding(finding: &Finding) {
-    match finding {
-        Finding::Created { epoch } => tracing::info!(%epoch, "made a new queue"),
-        Finding::Opened { rows } => tracing::info!(rows, "opened the queue"),
-        Finding::DamagedRow { row, why } => tracing::error!(row, why, "a row of the queue cannot be read"),
-        Finding::LostTail { from, known, epoch } => {
-            tracing::error!(from, known, %epoch, "the queue lost its newest rows; a new epoch begins");
-        }
     }
 }
 

@@ -95,6 +95,7 @@ impl Reader {
     pub fn step(&mut self) -> bool {
         match self.cursor.step() {
             None => return false,
+            Some(Step::Standing { .. }) => {}
             Some(Step::Damaged { .. } | Step::GivenUp { .. }) => self.damaged += 1,
             Some(Step::Row(row)) => {
                 for run in row.runs {

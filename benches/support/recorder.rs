@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use edgespool::queue::store::{Generation, Store, StoreError, Tail};
+use edgespool::queue::store::{Generation, Replaced, Store, StoreError, Tail, Visit};
 use edgespool::queue::types::RowNo;
 
 /// The bytes of each commit, its rows one after the other.
@@ -41,8 +41,27 @@ impl Store for Recorder {
         None
     }
 
-    fn begin(&self) -> u64 {
-        1
+    fn begin(&self) -> Visit {
+        Visit {
+            session: 1,
+            moved: false,
+        }
+    }
+
+    fn resume(&self, first: RowNo, _: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        self.open(first)
+    }
+
+    fn replace(&self, first: RowNo) -> Result<Replaced, StoreError> {
+        Ok(Replaced {
+            generation: self.open(first)?,
+            directory: String::new(),
+            rows: 0,
+        })
+    }
+
+    fn is_salvaged(&self, _: RowNo) -> bool {
+        false
     }
 
     fn note_tail(&self, _: Tail) {}

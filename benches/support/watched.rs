@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use edgespool::clock::{self, Mono};
 use edgespool::queue::sled_store::SledStore;
-use edgespool::queue::store::{Generation, Space, Store, StoreError, Tail};
+use edgespool::queue::store::{Generation, Replaced, Space, Store, StoreError, Tail, Visit};
 use edgespool::queue::types::RowNo;
 
 /// Milliseconds that each call took.
@@ -67,13 +67,6 @@ impl Store for Watched {
         opened
     }
 
-    fn open_to_read(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
-        let start = clock::mono();
-        let opened = self.store.open_to_read(first);
-        self.note(start, |times| &mut times.open);
-        opened
-    }
-
     fn remove(&self, first: RowNo) -> Result<(), StoreError> {
         let start = clock::mono();
         let removed = self.store.remove(first);
@@ -105,8 +98,20 @@ impl Store for Watched {
         self.store.tail()
     }
 
-    fn begin(&self) -> u64 {
+    fn begin(&self) -> Visit {
         self.store.begin()
+    }
+
+    fn resume(&self, first: RowNo, end: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        self.store.resume(first, end)
+    }
+
+    fn replace(&self, first: RowNo) -> Result<Replaced, StoreError> {
+        self.store.replace(first)
+    }
+
+    fn is_salvaged(&self, first: RowNo) -> bool {
+        self.store.is_salvaged(first)
     }
 
     fn note_tail(&self, tail: Tail) {

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sight::Sight;
-use super::{Event, View, settings};
-use crate::clock::{Clock, Mono};
+use super::{Event, OUTPUTS, View};
+use crate::clock::Mono;
 use crate::config::Config;
-use crate::exit::Failure;
 use crate::intake::inbox::{NodePosition, Wake};
-use crate::queue::open::{Queue, open};
+use crate::queue::open::{self, Queue};
 use crate::queue::raw_store::RawStore;
 use crate::queue::spool::QueueFigures;
 use crate::queue::store::StoreError;
@@ -27,20 +26,25 @@ const LAST: Duration = Duration::from_secs(30);
 /// What is known of a queue before it can be opened.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) sensors: Vec<Arc<SensorDef>>,
+    pub(super) sensors: Vec<Option<Arc<SensorDef>>>,
     pub(super) nodes: Vec<NodePosition>,
     pub(super) sight: Sight,
 }
 
 /// Looks at a queue directory without writing; where there is none, nothing is known.
-pub(super) fn look(config: &Config, clock: &Clock) -> Result<Known, Failure> {
-    let (settings, directory) = (settings(config)?, &config.queue.directory);
-    let looked = RawStore::open(directory).and_then(|store| open(Arc::new(store), &settings, clock.stamp()));
-    Ok(match looked {
+pub(super) fn look(config: &Config) -> Known {
+    let directory = &config.queue.directory;
+    let looked = RawStore::open(directory).and_then(|store| open::look(Arc::new(store), OUTPUTS));
+    match looked {
         Ok(queue) => Known {
             sight: Sight::before(queue.observer.figures(), queue.observer.sensors()),
-            sensors: queue.sensors,
-            nodes: queue.nodes,
+            sensors: queue
+                .state
+                .sensors
+                .iter()
+                .map(|sensor| sensor.def.clone())
+                .collect(),
+            nodes: queue.state.nodes.values().cloned().collect(),
         },
         Err(error) => {
             tracing::warn!(%error, "nothing is known of the queue until it can be opened");
@@ -50,7 +54,7 @@ pub(super) fn look(config: &Config, clock: &Clock) -> Result<Known, Failure> {
                 sight: Sight::before(QueueFigures::default(), Vec::new()),
             }
         }
-    })
+    }
 }
 
 /// Tries until the queue is open; `None` when the agent stops before.
@@ -84,10 +88,8 @@ pub(super) fn for_the_queue(config: &Config, view: &View, why: StoreError) -> Re
 /// The queue is open: its sensors must have the numbers that were given out meanwhile.
 fn adopt(queue: Queue, view: &View) -> Result<Queue, Event> {
     let before = view.sight.sensors();
-    let known = before
-        .iter()
-        .map_while(|sensor| sensor.def.as_ref().map(|def| &def.id));
-    if !known.eq(queue.sensors.iter().map(|def| &def.id)) {
+    let known = before.iter().map(|sensor| sensor.def.as_ref().map(|def| &def.id));
+    if !known.eq(queue.sensors.iter().map(|def| def.as_ref().map(|def| &def.id))) {
         return Err(Event::Store(StoreError::Refused {
             what: "the queue holds other sensors than could be seen before it was opened".into(),
             hint: "nothing was stored under a wrong name; the next start reads it as it is".into(),

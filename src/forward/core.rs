@@ -95,6 +95,7 @@ impl Core for OutputCore {
                 self.output.damaged(side, through);
                 self.moved(side, through + 1);
             }
+            Some(Step::Standing { epoch, next }) => self.output.standing(side, epoch, &next),
             None => self.output.at_tail(true, now),
         }
         self.flush(actions);

@@ -23,10 +23,12 @@ use crate::span::{Cutter, Rules};
 use crate::ticket::{Piece, Span, Ticket, TicketId};
 
 mod cut;
+mod ends;
 mod outcome;
 
 pub use cut::Stored;
 use cut::{Cut, Item, same, unsynced, unsynced_in};
+pub(in crate::forward) use ends::expected;
 
 /// A ticket takes further closed spans while the sum in the queue's encoding stays below this.
 const MAX_TICKET_BYTES: u64 = 64 * 1024;

@@ -30,6 +30,7 @@ use crate::span::Rules;
 use crate::ticket::{Outcome, Report, Ticket, TicketId};
 use schedule::Schedule;
 
+mod ends;
 mod parking;
 mod room;
 mod schedule;
@@ -219,6 +220,7 @@ impl Output {
         if !self.epochs.contains(&row.epoch) {
             self.epochs.push(row.epoch);
         }
+        self.checkpoint(side, row.epoch, &row.entries);
         for run in row.runs {
             let sensor = run.sensor;
             // The log defines a sensor before its first reading; a lost definition is damage that the queue reported.
@@ -242,7 +244,7 @@ impl Output {
         self.moved(side, row.number + 1);
     }
 
-    /// Rows that cannot be read: their readings show as gaps when their sensors' next readings come.
+    /// Rows that cannot be read: their readings show as gaps when their sensors' next readings come, or a checkpoint.
     pub fn damaged(&mut self, side: Side, through: RowNo) {
         self.moved(side, through + 1);
     }

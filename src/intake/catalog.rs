@@ -54,7 +54,8 @@ pub const MAX_DEFINITION: usize = 1400;
 
 #[derive(Debug)]
 struct Entry {
-    def: Arc<SensorDef>,
+    /// `None` for a number whose sensor is not known any more: nobody else gets it.
+    def: Option<Arc<SensorDef>>,
     owner: Option<Arc<str>>,
 }
 
@@ -68,13 +69,13 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Starts with the sensors that a queue knows, in the order of their numbers.
+    /// Starts with the sensors that a queue knows, in the order of their numbers; `None` for one whose definition is lost.
     #[must_use]
-    pub fn new(known: Vec<Arc<SensorDef>>, max: usize) -> Self {
+    pub fn new(known: Vec<Option<Arc<SensorDef>>>, max: usize) -> Self {
         let numbers = known
             .iter()
             .zip(0..)
-            .map(|(def, number)| (def.id.clone(), SensorNo(number)))
+            .filter_map(|(def, number)| Some((def.as_ref()?.id.clone(), SensorNo(number))))
             .collect();
         let entries = known.into_iter().map(|def| Entry { def, owner: None }).collect();
         Self {
@@ -123,9 +124,9 @@ impl Catalog {
             return Ok(self.add(def, None));
         };
         if let Some(entry) = self.entries.get_mut(number.index())
-            && *entry.def != def
+            && entry.def.as_deref() != Some(&def)
         {
-            entry.def = Arc::new(def);
+            entry.def = Some(Arc::new(def));
             self.fresh.push(number);
         }
         Ok(number)
@@ -134,7 +135,7 @@ impl Catalog {
     fn add(&mut self, def: SensorDef, owner: Option<Arc<str>>) -> SensorNo {
         let number = SensorNo(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
         self.numbers.insert(def.id.clone(), number);
-        let def = Arc::new(def);
+        let def = Some(Arc::new(def));
         self.entries.push(Entry { def, owner });
         self.fresh.push(number);
         number
@@ -142,7 +143,11 @@ impl Catalog {
 
     /// Sensors that are the agent's own.
     fn own(&self) -> usize {
-        usize::from(self.entries.iter().any(|entry| event::is_events(&entry.def)))
+        usize::from(
+            self.entries
+                .iter()
+                .any(|entry| entry.def.as_ref().is_some_and(|def| event::is_events(def))),
+        )
     }
 
     fn renew(
@@ -163,8 +168,8 @@ impl Catalog {
             }
             _ => entry.owner = Some(owner.clone()),
         }
-        if *entry.def != def {
-            entry.def = Arc::new(def);
+        if entry.def.as_deref() != Some(&def) {
+            entry.def = Some(Arc::new(def));
             self.fresh.push(number);
         }
         Ok(number)
@@ -188,7 +193,7 @@ impl Catalog {
     /// A sensor's definition.
     #[must_use]
     pub fn get(&self, number: SensorNo) -> Option<&Arc<SensorDef>> {
-        self.entries.get(number.index()).map(|entry| &entry.def)
+        self.entries.get(number.index())?.def.as_ref()
     }
 
     /// The definitions that are new or changed since the last call, to be stored before the readings that use them.
@@ -235,7 +240,10 @@ mod tests {
 
     #[test]
     fn numbers_are_dense_and_stay() {
-        let (a, mut catalog) = (Arc::from("a"), Catalog::new(vec![Arc::new(def("old", "C"))], 3));
+        let (a, mut catalog) = (
+            Arc::from("a"),
+            Catalog::new(vec![Some(Arc::new(def("old", "C")))], 3),
+        );
         assert_eq!(catalog.register(&a, def("new", "C")), Ok(SensorNo(1)));
         assert_eq!(catalog.register(&a, def("old", "C")), Ok(SensorNo(0)));
         assert_eq!(catalog.register(&a, def("new", "C")), Ok(SensorNo(1)));
@@ -247,6 +255,15 @@ mod tests {
         assert_eq!(fresh, [SensorNo(1)], "known and unchanged sensors need no entry");
         assert_eq!(catalog.register(&a, def("old", "F")), Ok(SensorNo(0)));
         assert_eq!(catalog.take_fresh().len(), 1, "a changed unit needs one");
+    }
+
+    #[test]
+    fn the_number_of_a_lost_sensor_goes_to_nobody() {
+        let known = vec![None, Some(Arc::new(def("old", "C")))];
+        let (a, mut catalog) = (Arc::from("a"), Catalog::new(known, 9));
+        assert_eq!(catalog.register(&a, def("new", "C")), Ok(SensorNo(2)));
+        assert_eq!(catalog.register(&a, def("old", "C")), Ok(SensorNo(1)));
+        assert_eq!(catalog.get(SensorNo(0)), None);
     }
 
     #[test]

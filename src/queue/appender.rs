@@ -265,6 +265,30 @@ pub(super) fn checkpoint(packer: &mut Packer, state: &State) {
     packer.close();
 }
 
+/// Entries in rows, and in the state: what is of another epoch or boot stands in another row.
+fn put_entries(packer: &mut Packer, state: &mut State, entries: &[Entry], session: Session, now: Stamp) {
+    for entry in entries {
+        state.entry(entry);
+        if matches!(entry, Entry::Epoch(_) | Entry::Boot { .. }) {
+            packer.restart(header(state, session, now));
+        }
+        packer.entry(entry);
+    }
+}
+
+/// The rows of a generation that begins with what is known and goes on with these entries; the state takes them up.
+pub(super) fn renewed_rows(
+    state: &mut State,
+    entries: &[Entry],
+    session: Session,
+    now: Stamp,
+) -> Vec<(RowNo, Vec<u8>)> {
+    let mut packer = Packer::new(header(state, session, now), state.next_row);
+    checkpoint(&mut packer, state);
+    put_entries(&mut packer, state, entries, session, now);
+    packer.finish()
+}
+
 /// The rows of a new queue.
 pub(super) fn first_rows(state: &State, session: Session, now: Stamp) -> Vec<(RowNo, Vec<u8>)> {
     let mut packer = Packer::new(header(state, session, now), state.next_row);

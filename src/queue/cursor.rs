@@ -3,12 +3,12 @@
 //! Owns where the next row is read and which definitions hold there. Promises to read nothing that is not durable (I2),
 //! each row once, one generation open at a time; what cannot be read is named, not skipped in silence. Must not know lanes.
 
-use std::sync::Arc;
+use std::sync::{Arc, TryLockError};
 
 use super::log::{Log, Opened, Place};
 use super::row::{Depth, decode};
 use super::types::{Entry, Row, RowNo};
-use crate::reading::{SensorDef, SensorNo};
+use crate::reading::{Epoch, SensorDef, SensorNo};
 
 /// What stands next in the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,13 @@ pub enum Step {
         /// Why.
         why: String,
     },
+    /// Rows could not be read, and the durable tail is reached: up to these numbers readings had been accepted.
+    Standing {
+        /// The epoch.
+        epoch: Epoch,
+        /// For each sensor the sequence number that its next reading gets.
+        next: Vec<(SensorNo, u64)>,
+    },
 }
 
 /// Reads rows.
@@ -42,6 +49,8 @@ pub struct Cursor {
     definitions: Vec<Option<Arc<SensorDef>>>,
     /// The row up to which the definitions are known; `None` before the first generation was entered.
     known: Option<RowNo>,
+    /// Rows could not be read since the last checkpoint.
+    lossy: bool,
 }
 
 impl Cursor {
@@ -52,6 +61,7 @@ impl Cursor {
             current: None,
             definitions: Vec::new(),
             known: None,
+            lossy: false,
         }
     }
 
@@ -70,24 +80,34 @@ impl Cursor {
     /// The next row; `None` at the durable tail, where it lets go of nothing but an older generation.
     pub fn step(&mut self) -> Option<Step> {
         if self.next >= self.log.durable() {
-            return None;
+            return self.standing();
         }
         if let Err(damaged) = self.enter() {
+            self.lossy = true;
             return Some(damaged);
         }
         let row = self.next;
-        let step = match self.read(row, Depth::All) {
+        let step = match self.read_or_mend(row) {
             Ok(found) => {
                 self.learn(&found);
+                self.lossy &= !found.entries.contains(&Entry::CheckpointEnd);
                 Step::Row(found)
             }
-            Err(why) => Step::Damaged {
-                from: row,
-                through: row,
-                why,
-            },
+            Err(why) => {
+                self.lossy = true;
+                Step::Damaged {
+                    from: row,
+                    through: self.missing_from(row),
+                    why,
+                }
+            }
         };
-        self.move_to(row + 1);
+        let last = if let Step::Damaged { through, .. } = step {
+            through
+        } else {
+            row
+        };
+        self.move_to(last + 1);
         Some(step)
     }
 
@@ -101,6 +121,51 @@ impl Cursor {
         {
             self.current = None;
         }
+    }
+
+    /// What was accepted, once after rows were missing: who read the rest learns what was in them.
+    fn standing(&mut self) -> Option<Step> {
+        if !self.lossy {
+            return None;
+        }
+        // A commit that is on its way has the state, or there will be more to read: its end brings us here again.
+        let state = match self.log.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        if state.next_row != self.next {
+            return None;
+        }
+        self.lossy = false;
+        let next = (0..)
+            .map(SensorNo)
+            .zip(state.sensors.iter().map(|sensor| sensor.next));
+        Some(Step::Standing {
+            epoch: state.epoch(),
+            next: next.collect(),
+        })
+    }
+
+    fn read_or_mend(&mut self, row: RowNo) -> Result<Row, String> {
+        let first = self.read(row, Depth::All);
+        let (Err(why), Some(current)) = (&first, &mut self.current) else {
+            return first;
+        };
+        let Some(handle) = self.log.mend(current, why) else {
+            return first;
+        };
+        current.handle = handle;
+        self.read(row, Depth::All)
+    }
+
+    /// The last of the rows that are missing from this one on.
+    fn missing_from(&self, row: RowNo) -> RowNo {
+        let end = self.current.as_ref().and_then(|current| current.end);
+        let end = end.unwrap_or(RowNo::MAX).min(self.log.durable());
+        let current = self.current.as_ref();
+        let next = current.and_then(|current| current.handle.at_or_after(row + 1).ok().flatten());
+        next.unwrap_or(end).min(end).saturating_sub(1).max(row)
     }
 
     fn move_to(&mut self, next: RowNo) {

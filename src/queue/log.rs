@@ -2,14 +2,19 @@
 //!
 //! Owns which generation holds which row and who has one open. Must not know how rows are made or what for they are read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::fold::State;
 use super::mailbox::Mailbox;
+use super::open::Finding;
+use super::recover::{self, Deed};
 use super::store::{Generation, Store, StoreError};
 use super::types::RowNo;
+
+/// Findings that are kept until somebody asks; more are only logged.
+const FINDINGS: usize = 64;
 
 /// Called after each commit; must return at once.
 pub type Waker = Box<dyn Fn() + Send + Sync>;
@@ -22,6 +27,11 @@ pub(super) struct Log {
     generations: Mutex<Generations>,
     durable: AtomicU64,
     wakers: Mutex<Vec<Waker>>,
+    /// What was found while reading.
+    findings: Mutex<VecDeque<Finding>>,
+    deed: Deed,
+    /// The newest generation, where no appender holds it.
+    _kept: Option<Arc<dyn Generation>>,
 }
 
 impl std::fmt::Debug for Log {
@@ -64,7 +74,27 @@ impl Log {
             }),
             durable,
             wakers: Mutex::default(),
+            findings: Mutex::default(),
+            deed: Deed::Mend,
+            _kept: None,
         }
+    }
+
+    /// One that changes nothing, for who only looks.
+    pub(super) fn to_look(
+        store: Arc<dyn Store>,
+        state: State,
+        firsts: Vec<RowNo>,
+        newest: Arc<dyn Generation>,
+    ) -> Self {
+        let first = firsts.last().copied().unwrap_or(1);
+        let this = Self {
+            deed: Deed::Look,
+            _kept: Some(newest.clone()),
+            ..Self::new(store, state, firsts)
+        };
+        this.adopt(first, &newest);
+        this
     }
 
     /// The number after the last durable row (invariant I2: nothing at or after it is read).
@@ -108,7 +138,13 @@ impl Log {
         if let Some(handle) = generations.open.get(&first).and_then(Weak::upgrade) {
             return Ok(Opened { first, end, handle });
         }
-        match self.store.open_to_read(first) {
+        let mut findings = Vec::new();
+        let opened = match end {
+            Some(end) => recover::open_closed(&*self.store, first, end, self.deed, &mut findings),
+            None => self.store.open(first),
+        };
+        self.report(findings);
+        match opened {
             Ok(handle) => {
                 // Opening may have made room for more, which nobody will store; that it is too large is no fault.
                 drop(handle.give_back());
@@ -117,6 +153,49 @@ impl Log {
             }
             Err(error) => Err(Place::Closed { end, error }),
         }
+    }
+
+    /// A row of this generation cannot be read by this handle: another one, if there is any that may read more.
+    pub(super) fn mend(&self, opened: &Opened, why: &str) -> Option<Arc<dyn Generation>> {
+        let mut generations = lock(&self.generations);
+        let other = generations.open.get(&opened.first).and_then(Weak::upgrade);
+        if let Some(other) = other
+            && !Arc::ptr_eq(&other, &opened.handle)
+        {
+            return Some(other);
+        }
+        if opened.end.is_none() || self.deed == Deed::Look || self.store.is_salvaged(opened.first) {
+            return None;
+        }
+        let mut findings = Vec::new();
+        let mended = recover::set_aside(&*self.store, opened.first, why.to_owned(), &mut findings);
+        self.report(findings);
+        match mended {
+            Ok(handle) => {
+                generations.open.insert(opened.first, Arc::downgrade(&handle));
+                Some(handle)
+            }
+            Err(error) => {
+                tracing::error!(generation = opened.first, %error, "a damaged generation cannot be set aside");
+                None
+            }
+        }
+    }
+
+    fn report(&self, found: Vec<Finding>) {
+        let mut findings = lock(&self.findings);
+        for finding in found {
+            finding.log();
+            findings.push_back(finding);
+            if findings.len() > FINDINGS {
+                findings.pop_front();
+            }
+        }
+    }
+
+    /// What was found while reading, since the last call.
+    pub(super) fn take_findings(&self) -> Vec<Finding> {
+        lock(&self.findings).drain(..).collect()
     }
 
     /// Removes generations before `floor` that nobody has open; the newest stays. Returns how many went.

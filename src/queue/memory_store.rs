@@ -4,10 +4,10 @@
 //! the live image; the sync takes it over into the durable one. A countdown makes the n-th sync and all later ones fail;
 //! a [`Watcher`] is asked about each, and may let time pass meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::store::{Generation, Need, Space, Store, StoreError, Tail};
+use super::store::{Generation, Need, Replaced, Space, Store, StoreError, Tail, Visit};
 use super::types::RowNo;
 
 type Rows = BTreeMap<RowNo, Arc<[u8]>>;
@@ -17,6 +17,7 @@ struct Image {
     generations: BTreeMap<RowNo, Rows>,
     tail: Option<Tail>,
     openings: u64,
+    salvaged: BTreeSet<RowNo>,
 }
 
 /// What was done to the live image and is not synced.
@@ -76,6 +77,7 @@ struct Medium {
     fail_at_sync: Option<u64>,
     /// Bytes that the medium holds.
     capacity: Option<u64>,
+    moved: bool,
     watcher: Option<Arc<Watcher>>,
 }
 
@@ -151,6 +153,11 @@ impl MemoryStore {
                 .values_mut()
                 .for_each(|rows| drop(rows.remove(&row)));
         }
+    }
+
+    /// The medium is another one from now on: as after copying it, or restoring it from a backup.
+    pub fn copy(&self) {
+        self.medium().moved = true;
     }
 
     /// The durable rows from a row on, in their order.
@@ -271,12 +278,45 @@ impl Store for MemoryStore {
         self.medium().live.tail
     }
 
-    fn begin(&self) -> u64 {
+    fn begin(&self) -> Visit {
         let mut guard = self.medium();
         let medium = &mut *guard;
         medium.live.openings += 1;
         medium.durable.openings = medium.live.openings;
-        medium.live.openings
+        let moved = std::mem::take(&mut medium.moved);
+        Visit {
+            session: medium.live.openings,
+            moved,
+        }
+    }
+
+    fn resume(&self, first: RowNo, end: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        let mut guard = self.medium();
+        let medium = &mut *guard;
+        for image in [&mut medium.live, &mut medium.durable] {
+            if let Some(rows) = image.generations.get_mut(&first) {
+                rows.retain(|row, _| *row < end);
+            }
+        }
+        drop(guard);
+        self.open(first)
+    }
+
+    fn replace(&self, first: RowNo) -> Result<Replaced, StoreError> {
+        let mut medium = self.medium();
+        let rows = medium.live.generations.entry(first).or_default().len();
+        medium.live.salvaged.insert(first);
+        medium.durable.salvaged.insert(first);
+        drop(medium);
+        Ok(Replaced {
+            generation: self.open(first)?,
+            directory: format!("damaged-{first}"),
+            rows: rows as u64,
+        })
+    }
+
+    fn is_salvaged(&self, first: RowNo) -> bool {
+        self.medium().live.salvaged.contains(&first)
     }
 
     fn note_tail(&self, tail: Tail) {

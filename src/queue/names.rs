@@ -1,32 +1,74 @@
 //! What the files of a queue directory are called.
 //!
 //! ```text
-//! <directory>/format            "edgespool-queue 1": this directory is ours
+//! <directory>/format            "edgespool-queue 1" and a checksum: this directory is ours
 //! <directory>/lock              locked while an agent has it
 //! <directory>/tail              how far the log goes, to notice a lost tail
-//! <directory>/opening           how often it was opened, where, and what is being opened
-//! <directory>/g-<first row>/    a generation; with .1, .2, … what was salvaged of it: the highest one counts
+//! <directory>/opening           how often it was opened, and where
+//! <directory>/g-<first row>/    a generation; with .1, .2, … where its rows were written anew
 //! <directory>/damaged-<first row>-<UTC time>/   a generation that was set aside
 //! <directory>/tmp-… del-…       half-made and half-removed ones
 //! ```
 //!
-//! A salvaged generation has another name than the damaged one, because sled keeps the path: an opening that hangs and was
-//! given up must not write into what replaces it. Pure; must not know what is in the files.
+//! Of several revisions of one generation the highest counts. In a directory: `db`, `conf` and more of the store, a second
+//! copy of the first rows (`checkpoint`), and `salvaged` where rows may be missing. Must not know what is in the files.
 
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::types::RowNo;
 
-/// What the format file holds.
-pub const FORMAT: &str = "edgespool-queue 1\n";
+/// The version of the format.
+pub const VERSION: u64 = 1;
+const TITLE: &str = "edgespool-queue";
 
-/// A generation's directory: its first row, and how often it was salvaged.
+/// What the format file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The format that this agent writes.
+    Ours,
+    /// Another version's.
+    Other(u64),
+    /// Nothing that can be believed.
+    Damaged,
+}
+
+/// The text of a format file: with a checksum, so that a flipped bit is not taken for another version.
+#[must_use]
+pub fn format_text(version: u64) -> String {
+    let title = format!("{TITLE} {version}");
+    format!("{title} {:08x}\n", crc32fast::hash(title.as_bytes()))
+}
+
+/// Reads a format file.
+#[must_use]
+pub fn format(bytes: &[u8]) -> Format {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let words: Vec<_> = text.strip_suffix('\n').unwrap_or_default().split(' ').collect();
+    let version = match &words[..] {
+        [TITLE, version, ..] => version.parse().ok(),
+        _ => None,
+    };
+    match version {
+        // The first ones had no checksum.
+        Some(version) if text == format_text(version) || words.len() == 2 => {
+            if version == VERSION {
+                Format::Ours
+            } else {
+                Format::Other(version)
+            }
+        }
+        _ => Format::Damaged,
+    }
+}
+
+/// A generation's directory: its first row, and how often its rows were written anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     /// The row that it is named by.
     pub first: RowNo,
-    /// 0 as it was made; 1 and more for what was salvaged.
+    /// 0 as it was made.
     pub revision: u32,
 }
 
@@ -76,6 +118,15 @@ pub fn kind(name: &str) -> Kind {
     }
 }
 
+/// The file that says that a generation holds what was found of another one.
+pub const SALVAGED: &str = "salvaged";
+
+/// Whether a generation holds what was found of another one: rows may be missing.
+#[must_use]
+pub fn is_salvaged(generation: &Path) -> bool {
+    generation.join(SALVAGED).try_exists().unwrap_or(false)
+}
+
 /// The name for a generation that is set aside at `wall`, nanoseconds since 1970.
 #[must_use]
 pub fn aside(first: RowNo, wall: i64) -> String {
@@ -87,6 +138,26 @@ pub fn aside(first: RowNo, wall: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_flipped_bit_makes_another_version_of_a_format() {
+        let ours = format_text(VERSION);
+        assert_eq!(format(ours.as_bytes()), Format::Ours);
+        assert_eq!(format(format_text(12).as_bytes()), Format::Other(12));
+        assert_eq!(format(b"edgespool-queue 9\n"), Format::Other(9));
+        for bit in 0..ours.len() * 8 {
+            let mut bytes = ours.clone().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(format(&bytes), Format::Damaged, "bit {bit}");
+        }
+        for length in 0..ours.len() {
+            assert_eq!(
+                format(&ours.as_bytes()[..length]),
+                Format::Damaged,
+                "{length} bytes"
+            );
+        }
+    }
 
     #[test]
     fn names_say_what_they_are() {

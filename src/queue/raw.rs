@@ -7,7 +7,7 @@
 //! Identical copies are one row. A row is void when a later session began at its number or before it: that session had
 //! found the log to end there. Of what is left, two different rows with one number cannot be told apart, and neither counts.
 //!
-//! Owns the index of one generation: some 50 bytes a row, nothing of its content. Must not know what stands in a row.
+//! Owns the index of one generation: 24 bytes a row, nothing of its content. Must not know what stands in a row.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,9 +16,9 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::row::{self, Frame, LIMIT, MAGIC, RowError};
+use super::row::{self, Frame, MAGIC, RowError};
 use super::store::{Generation, StoreError};
-use super::types::RowNo;
+use super::types::{RowNo, Session};
 use memchr::memmem;
 
 /// The files in a generation's directory that hold rows: the store's log, and the second copy of the first batch.
@@ -27,16 +27,16 @@ pub const FILES: [&str; 2] = ["db", "checkpoint"];
 const PIECE: usize = 256 * 1024;
 /// What cannot be read is left out in steps of that size.
 const BLOCK: usize = 4096;
-/// The most rows that one generation is believed to hold: 16 MiB of the smallest rows. The index is then 30 MB.
+/// The most rows that one generation is believed to hold: 16 MiB of the smallest rows. The index is then 10 MB.
 const MOST: usize = 400_000;
 
 /// Where a row stands.
 #[derive(Debug, Clone, Copy)]
 struct Spot {
-    file: usize,
+    number: RowNo,
     offset: u64,
-    length: usize,
-    frame: Frame,
+    length: u16,
+    file: u8,
 }
 
 /// The rows of one generation.
@@ -44,9 +44,12 @@ struct Spot {
 pub struct RawGeneration {
     first: RowNo,
     files: Vec<(PathBuf, File)>,
-    rows: BTreeMap<RowNo, Spot>,
+    /// By number.
+    rows: Vec<Spot>,
+    size: u64,
     void: usize,
     ambiguous: BTreeSet<RowNo>,
+    copied: Option<RowNo>,
     unreadable: u64,
     newer: Option<u8>,
 }
@@ -71,15 +74,18 @@ impl RawGeneration {
             let length = file
                 .metadata()
                 .map_err(|source| failed("look at", path, source))?;
+            found.is_copy = path.ends_with(FILES[1]);
             found.search(index, file, length.len(), &range);
         }
         let (rows, void, ambiguous) = found.settle();
         Ok(Self {
             first: range.start,
             files,
+            size: rows.iter().map(|spot| u64::from(spot.length)).sum(),
             rows,
             void,
             ambiguous,
+            copied: found.copied,
             unreadable: found.unreadable,
             newer: found.newer,
         })
@@ -87,13 +93,19 @@ impl RawGeneration {
 
     /// The numbers of the rows, ascending.
     pub fn numbers(&self) -> impl Iterator<Item = RowNo> + '_ {
-        self.rows.keys().copied()
+        self.rows.iter().map(|spot| spot.number)
     }
 
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// The bytes of all rows.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// True when there is none.
@@ -114,6 +126,12 @@ impl RawGeneration {
         &self.ambiguous
     }
 
+    /// The last of the first rows that are there twice.
+    #[must_use]
+    pub fn copied(&self) -> Option<RowNo> {
+        self.copied
+    }
+
     /// Bytes that the medium did not give back.
     #[must_use]
     pub fn unreadable(&self) -> u64 {
@@ -129,7 +147,12 @@ impl RawGeneration {
     /// What stands in front of a row's content.
     #[must_use]
     pub fn frame(&self, row: RowNo) -> Option<Frame> {
-        self.rows.get(&row).map(|spot| spot.frame)
+        row::frame(&self.read(row).ok()??).ok()
+    }
+
+    fn spot(&self, row: RowNo) -> Option<&Spot> {
+        let index = self.rows.binary_search_by_key(&row, |spot| spot.number).ok()?;
+        self.rows.get(index)
     }
 
     /// The ranges of rows that are missing before `end`, first and last.
@@ -166,28 +189,32 @@ impl Generation for RawGeneration {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        for (path, file) in &self.files {
+            file.sync_data().map_err(|source| failed("sync", path, source))?;
+        }
         Ok(())
     }
 
     fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(spot) = self.rows.get(&row) else {
+        let Some(spot) = self.spot(row) else {
             return Ok(None);
         };
-        let Some((path, file)) = self.files.get(spot.file) else {
+        let Some((path, file)) = self.files.get(usize::from(spot.file)) else {
             return Ok(None);
         };
-        let mut bytes = vec![0; spot.length];
+        let mut bytes = vec![0; usize::from(spot.length)];
         file.read_exact_at(&mut bytes, spot.offset)
             .map_err(|source| failed("read", path, source))?;
         Ok(Some(bytes))
     }
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {
-        Ok(self.rows.keys().next_back().copied())
+        Ok(self.rows.last().map(|spot| spot.number))
     }
 
     fn at_or_after(&self, row: RowNo) -> Result<Option<RowNo>, StoreError> {
-        Ok(self.rows.range(row..).next().map(|(number, _)| *number))
+        let index = self.rows.partition_point(|spot| spot.number < row);
+        Ok(self.rows.get(index).map(|spot| spot.number))
     }
 }
 
@@ -195,7 +222,10 @@ impl Generation for RawGeneration {
 #[derive(Debug, Default)]
 struct Found {
     /// By number and checksum: copies are one.
-    spots: BTreeMap<(RowNo, u32), Spot>,
+    spots: BTreeMap<(RowNo, u32), (Spot, Session)>,
+    /// What is searched is the second copy of the first rows.
+    is_copy: bool,
+    copied: Option<RowNo>,
     unreadable: u64,
     newer: Option<u8>,
 }
@@ -203,7 +233,7 @@ struct Found {
 impl Found {
     fn search(&mut self, index: usize, file: &File, length: u64, range: &Range<RowNo>) {
         let finder = memmem::Finder::new(&MAGIC);
-        let mut piece = vec![0; PIECE + LIMIT];
+        let mut piece = vec![0; PIECE + row::limit()];
         let mut base = 0;
         while base < length {
             let got = self.fill(file, base, &mut piece);
@@ -233,14 +263,16 @@ impl Found {
         match row::frame(bytes) {
             Ok(frame) if range.contains(&frame.number) && self.spots.len() < MOST => {
                 let spot = Spot {
-                    file,
+                    number: frame.number,
                     offset,
-                    length: bytes.len(),
-                    frame,
+                    length: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
+                    file: u8::try_from(file).unwrap_or(u8::MAX),
                 };
-                self.spots
-                    .entry((frame.number, row::checksum(bytes)))
-                    .or_insert(spot);
+                if self.is_copy {
+                    self.copied = self.copied.max(Some(frame.number));
+                }
+                let key = (frame.number, row::checksum(bytes));
+                self.spots.entry(key).or_insert((spot, frame.session));
                 bytes.len()
             }
             Ok(_) => bytes.len(),
@@ -276,10 +308,9 @@ impl Found {
     }
 
     /// One row for each number: see the module.
-    fn settle(&self) -> (BTreeMap<RowNo, Spot>, usize, BTreeSet<RowNo>) {
+    fn settle(&self) -> (Vec<Spot>, usize, BTreeSet<RowNo>) {
         let mut began: BTreeMap<u64, RowNo> = BTreeMap::new();
-        for spot in self.spots.values() {
-            let session = spot.frame.session;
+        for (_, session) in self.spots.values() {
             let known = began.entry(session.number).or_insert(session.began);
             *known = session.began.min(*known);
         }
@@ -290,16 +321,18 @@ impl Found {
             ends.insert(*session, earliest);
             earliest = earliest.min(*first);
         }
-        let (mut rows, mut void, mut ambiguous) = (BTreeMap::new(), 0, BTreeSet::new());
-        for ((number, _), spot) in &self.spots {
-            let end = ends.get(&spot.frame.session.number).copied();
-            if end.is_some_and(|end| end <= *number) {
+        let (mut rows, mut void, mut ambiguous) = (Vec::<Spot>::new(), 0, BTreeSet::new());
+        for (spot, session) in self.spots.values() {
+            if ends.get(&session.number).is_some_and(|end| *end <= spot.number) {
                 void += 1;
-            } else if rows.insert(*number, *spot).is_some() {
-                ambiguous.insert(*number);
+            } else if rows.last().is_some_and(|last| last.number == spot.number) {
+                ambiguous.insert(spot.number);
+            } else {
+                rows.push(*spot);
             }
         }
-        rows.retain(|number, _| !ambiguous.contains(number));
+        rows.retain(|spot| !ambiguous.contains(&spot.number));
+        rows.shrink_to_fit();
         (rows, void, ambiguous)
     }
 }

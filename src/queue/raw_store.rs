@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::names::{self, Kind, Name};
+use super::names::{self, Format, Kind, Name};
 use super::raw::RawGeneration;
-use super::store::{Generation, Space, Store, StoreError, Tail};
+use super::store::{Generation, Replaced, Space, Store, StoreError, Tail, Visit};
 use super::tail_file::TailFile;
 use super::types::RowNo;
 
@@ -41,26 +41,34 @@ impl RawStore {
             what,
             hint: hint.to_owned(),
         };
-        match fs::read_to_string(&path) {
-            Ok(text) if text == names::FORMAT => {}
-            Ok(text) => {
-                let what = format!("{} has the format {text:?}", directory.display());
-                return Err(refused(what, "use the version that wrote it, or a newer one"));
-            }
+        let format = match fs::read(&path) {
+            Ok(bytes) => names::format(&bytes),
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && directory.try_exists().unwrap_or(false) =>
             {
-                let what = format!(
-                    "{} is not a queue: it has no file \"format\"",
-                    directory.display()
-                );
-                return Err(refused(what, "name the directory that queue.directory names"));
+                Format::Damaged
             }
             Err(error) => return Err(failed("read", &path)(error)),
+        };
+        let this = Self {
+            directory: directory.to_owned(),
+            _lock: None,
+        };
+        match format {
+            Format::Ours => {}
+            Format::Other(version) => {
+                let what = format!("{} has the format {version}", directory.display());
+                return Err(refused(what, "use the version that wrote it, or a newer one"));
+            }
+            Format::Damaged if this.names()?.is_empty() => {
+                let what = format!("{} is not a queue", directory.display());
+                return Err(refused(what, "name the directory that queue.directory names"));
+            }
+            Format::Damaged => {}
         }
         Ok(Self {
-            directory: directory.to_owned(),
             _lock: lock(directory)?,
+            ..this
         })
     }
 
@@ -180,7 +188,24 @@ impl Store for RawStore {
 
     fn note_tail(&self, _: Tail) {}
 
-    fn begin(&self) -> u64 {
-        0
+    fn begin(&self) -> Visit {
+        Visit {
+            session: 0,
+            moved: false,
+        }
+    }
+
+    fn resume(&self, _: RowNo, _: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        Err(self.refused("write to"))
+    }
+
+    fn replace(&self, _: RowNo) -> Result<Replaced, StoreError> {
+        Err(self.refused("set a generation aside in"))
+    }
+
+    fn is_salvaged(&self, first: RowNo) -> bool {
+        let names = self.names().unwrap_or_default();
+        let name = names.iter().find(|name| name.first == first);
+        name.is_some_and(|name| names::is_salvaged(&self.directory.join(name.to_string())))
     }
 }

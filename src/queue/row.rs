@@ -43,7 +43,7 @@ fn target() -> usize {
 }
 
 /// [`LIMIT`].
-fn limit() -> usize {
+pub(super) fn limit() -> usize {
     LIMIT * if planted::has(Bug::LongRows) { LONG } else { 1 }
 }
 

@@ -1,18 +1,20 @@
 //! The store on sled 0.34.7, with the guards that make it fit for custody.
 //!
-//! What sled does not do, this file does: it syncs (`Db::flush` calls `sync_file_range` only), keeps rows small so that
-//! nothing spills into blob files, removes half-written snapshots before they make every later open fail, and reads each row
-//! ten times so that sled's cache lets go of it (its shards evict only after 64 accesses). sled is named here only.
+//! sled writes, and no more: it syncs through us (`Db::flush` calls `sync_file_range` only), keeps rows small so that
+//! nothing spills into blob files, and never opens what another process wrote. What is there is read by [`super::raw`]; what
+//! is written on after a restart is written anew ([`mend`]). So neither damage nor a power cut is ever sled's to judge: it
+//! cuts off what follows the damage, and it may panic or never come back. Rows that are read through it are read ten times,
+//! so that its cache lets go of them (its shards evict only after 64 accesses). The only file that names sled.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::names::{self, FORMAT, Kind};
+use super::names::{self, Kind, Name};
 use super::opening::Opening;
-use super::raw::RawGeneration;
-use super::store::{Generation, Space, Store, StoreError, Tail};
+use super::store::{Generation, Replaced, Space, Store, StoreError, Tail, Visit};
 use super::tail_file::TailFile;
 use super::types::RowNo;
 use generation::SledGeneration;
@@ -24,16 +26,29 @@ mod meter;
 mod reserve;
 mod workshop;
 
+mod mend;
+mod place;
+
 /// A queue directory.
-#[derive(Debug)]
 pub struct SledStore {
     directory: PathBuf,
+    machine: u64,
     tail: Mutex<TailFile>,
     meter: Arc<Meter>,
     workshop: Workshop,
     opening: Mutex<Opening>,
+    /// The generations there are, and the latest revision of each.
+    revisions: Mutex<BTreeMap<RowNo, u32>>,
     /// Held, never read: the lock ends with it.
     _lock: File,
+}
+
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
 }
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
@@ -57,8 +72,8 @@ impl SledStore {
     /// When it cannot be made or locked, or when it is not ours.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(directory).map_err(failed("create", directory))?;
-        let lock = lock(directory)?;
-        claim(directory)?;
+        let lock = place::lock(directory)?;
+        place::claim(directory)?;
         let path = directory.join("tail");
         let tail = TailFile::open(&path).map_err(failed("open", &path))?;
         let path = directory.join("opening");
@@ -66,10 +81,12 @@ impl SledStore {
         let meter = Arc::new(Meter::new());
         Ok(Self {
             directory: directory.to_owned(),
+            machine: 0,
             tail: Mutex::new(tail),
             workshop: Workshop::new(directory, meter.clone()),
             meter,
             opening: Mutex::new(opening),
+            revisions: Mutex::default(),
             _lock: lock,
         })
     }
@@ -91,54 +108,16 @@ impl SledStore {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, StoreError> {
-    let path = directory.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed("open", &path))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse {
-            directory: directory.display().to_string(),
-        }),
-        Err(error) => Err(failed("lock", &path)(error.into())),
+impl SledStore {
+    /// The machine's number, to notice a copy of the queue on another one; 0 when it is not known.
+    #[must_use]
+    pub fn of_machine(mut self, machine: u64) -> Self {
+        self.machine = machine;
+        self
     }
-}
 
-/// Makes sure that the directory is a queue of ours, or empty: then it becomes one.
-fn claim(directory: &Path) -> Result<(), StoreError> {
-    let path = directory.join("format");
-    match fs::read_to_string(&path) {
-        Ok(text) if text == FORMAT => Ok(()),
-        Ok(text) => Err(StoreError::Refused {
-            what: format!(
-                "the queue {} has the format {:?}, this agent knows {FORMAT:?}",
-                directory.display(),
-                text
-            ),
-            hint: "run the version that wrote it, or a newer one; nothing was changed".into(),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut found = fs::read_dir(directory).map_err(failed("list", directory))?;
-            let ours = |name: &std::ffi::OsStr| name == "lock" || name == "format.new";
-            if found.any(|entry| entry.is_ok_and(|entry| !ours(&entry.file_name()))) {
-                return Err(StoreError::Refused {
-                    what: format!("{} holds files that are not a queue's", directory.display()),
-                    hint: "give queue.directory a directory of its own; nothing was changed".into(),
-                });
-            }
-            let new = directory.join("format.new");
-            fs::write(&new, FORMAT).map_err(failed("write", &new))?;
-            File::open(&new)
-                .and_then(|file| file.sync_all())
-                .map_err(failed("sync", &new))?;
-            fs::rename(&new, &path).map_err(failed("rename", &new))?;
-            sync_directory(directory)
-        }
-        Err(error) => Err(failed("read", &path)(error)),
+    fn opening(&self) -> MutexGuard<'_, Opening> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,6 +136,17 @@ impl SledStore {
         sync_directory(path)?;
         Ok(made)
     }
+
+    /// Gives a new database its name, durably.
+    fn put_to(&self, made: &mut SledGeneration, first: RowNo, path: PathBuf) -> Result<(), StoreError> {
+        sync_directory(&made.path)?;
+        // sled goes by the path only when it opens a database and for blobs, which rows of this size never become.
+        fs::rename(&made.path, &path).map_err(failed("rename", &made.path))?;
+        sync_directory(&self.directory)?;
+        (made.first, made.path) = (first, path);
+        self.meter.forget();
+        Ok(())
+    }
 }
 
 fn remove_all(path: &Path) -> Result<(), StoreError> {
@@ -168,57 +158,37 @@ fn remove_all(path: &Path) -> Result<(), StoreError> {
 
 impl Store for SledStore {
     fn list(&self) -> Result<Vec<RowNo>, StoreError> {
-        let mut firsts = Vec::new();
         for name in self.entries()? {
-            match names::kind(&name) {
-                Kind::Leftover => {
-                    let path = self.directory.join(name);
-                    fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
-                }
-                Kind::Generation(name) => firsts.push(name.first),
-                Kind::Aside | Kind::Own | Kind::Foreign => {}
+            if names::kind(&name) == Kind::Leftover {
+                let path = self.directory.join(name);
+                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
             }
         }
-        firsts.sort_unstable();
-        Ok(firsts)
+        Ok(self.names()?.into_iter().map(|name| name.first).collect())
     }
 
     fn create(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<Arc<dyn Generation>, StoreError> {
         let first = rows.first().map_or(1, |(row, _)| *row);
-        let path = self.path("g", first);
+        let path = self.path_of(Name { first, revision: 0 });
         let mut made = match self.workshop.take() {
             Some(made) => made,
             None => Self::make(&self.path("tmp", first), &self.meter, 0)?,
         };
         made.append(rows)?;
-        // sled goes by the path only when it opens a database and for blobs, which rows of this size never become.
-        fs::rename(&made.path, &path).map_err(failed("rename", &made.path))?;
-        sync_directory(&self.directory)?;
-        (made.first, made.path) = (first, path);
-        self.meter.forget();
+        mend::write_copy(&made.path, rows)?;
+        self.put_to(&mut made, first, path)?;
+        self.revisions().insert(first, 0);
         Ok(Arc::new(made))
     }
 
     fn open(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
-        let opened = SledGeneration::open(first, &self.path("g", first), &self.meter);
-        self.meter.forget();
-        Ok(Arc::new(opened?))
-    }
-
-    fn open_to_read(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
-        match self.open(first) {
-            // sled writes when it opens. Where there is no room for that, rows are found without it.
-            Err(error) if error.may_pass() => {
-                let found = RawGeneration::scan(&self.path("g", first), first..RowNo::MAX)?;
-                Ok(Arc::new(found))
-            }
-            other => other,
-        }
+        Ok(Arc::new(self.scan(first)?))
     }
 
     fn remove(&self, first: RowNo) -> Result<(), StoreError> {
-        let (path, doomed) = (self.path("g", first), self.path("del", first));
+        let (path, doomed) = (self.path_of(self.name_of(first)), self.path("del", first));
         fs::rename(&path, &doomed).map_err(failed("rename", &path))?;
+        self.revisions().remove(&first);
         sync_directory(&self.directory)?;
         let removed = fs::remove_dir_all(&doomed).map_err(failed("remove", &doomed));
         self.meter.forget();
@@ -254,11 +224,20 @@ impl Store for SledStore {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner).read()
     }
 
-    fn begin(&self) -> u64 {
-        self.opening
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .begin()
+    fn begin(&self) -> Visit {
+        self.opening().begin(self.machine)
+    }
+
+    fn resume(&self, first: RowNo, end: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
+        self.write_anew(first, end)
+    }
+
+    fn replace(&self, first: RowNo) -> Result<Replaced, StoreError> {
+        self.put_in_place(first)
+    }
+
+    fn is_salvaged(&self, first: RowNo) -> bool {
+        names::is_salvaged(&self.path_of(self.name_of(first)))
     }
 
     fn note_tail(&self, tail: Tail) {

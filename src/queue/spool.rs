@@ -8,6 +8,7 @@ use super::cursor::{Cursor, Step};
 use super::fold::{Ledger, SensorState};
 use super::log::{Log, Waker, lock};
 use super::mailbox::Progress;
+use super::open::Finding;
 use super::types::{OutputNo, RowNo};
 use crate::reading::{Epoch, SensorNo};
 
@@ -150,8 +151,14 @@ impl Observer {
         let floor = lock(&self.log.state).floor().max(1);
         match Cursor::new(self.log.clone(), floor).step()? {
             Step::Row(row) => Some(row.committed),
-            Step::Damaged { .. } | Step::GivenUp { .. } => None,
+            Step::Damaged { .. } | Step::GivenUp { .. } | Step::Standing { .. } => None,
         }
+    }
+
+    /// What was found while reading the queue, since the last call.
+    #[must_use]
+    pub fn take_findings(&self) -> Vec<Finding> {
+        self.log.take_findings()
     }
 
     /// Every sensor's state, as of the last commit.

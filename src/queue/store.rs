@@ -68,6 +68,22 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// True when there is no space left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Io { source, .. } => is_full(source),
+            _ => false,
+        }
+    }
+
+    /// True when the file system lets nobody write.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem)
+    }
 }
 
 /// True when the operating system says that there is no room.
@@ -107,6 +123,26 @@ pub struct Tail {
     pub next_row: RowNo,
 }
 
+/// What is known when a queue is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visit {
+    /// Which opening this is: the numbers rise, and none comes twice.
+    pub session: u64,
+    /// The queue is on another machine or in another place than it was the last time.
+    pub moved: bool,
+}
+
+/// What stands in the place of a generation that was set aside.
+#[derive(Debug)]
+pub struct Replaced {
+    /// A generation with the rows that were found.
+    pub generation: Arc<dyn Generation>,
+    /// What the one that was set aside is called now.
+    pub directory: String,
+    /// How many rows were found.
+    pub rows: u64,
+}
+
 /// A directory of generations.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// The generations, by their first row, ascending. What half-made or half-removed ones left behind is gone after this.
@@ -121,19 +157,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// When the medium refuses; then there is no such generation.
     fn create(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<Arc<dyn Generation>, StoreError>;
 
-    /// Opens an existing one.
+    /// Opens an existing one to read it; it must not be the one that is written. Damage shows as rows that are missing.
     ///
     /// # Errors
-    /// When it cannot be opened: [`StoreError::Damaged`] when its content is at fault.
+    /// When the medium refuses.
     fn open(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError>;
-
-    /// Opens an existing one that is only read: also where there is no room for what opening would write.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    fn open_to_read(&self, first: RowNo) -> Result<Arc<dyn Generation>, StoreError> {
-        self.open(first)
-    }
 
     /// Removes one that nobody has open. Its space is free when this returns.
     ///
@@ -174,8 +202,24 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What was written by [`Store::note_tail`] last, as far as it survived.
     fn tail(&self) -> Option<Tail>;
 
-    /// Counts this opening of the queue, durably where that can be: the numbers rise, and none comes twice.
-    fn begin(&self) -> u64;
+    /// Counts this opening of the queue, durably where that can be.
+    fn begin(&self) -> Visit;
+
+    /// Opens the newest one to go on writing it; rows from `end` on are void.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn resume(&self, first: RowNo, end: RowNo) -> Result<Arc<dyn Generation>, StoreError>;
+
+    /// Sets a generation aside and puts a new one in its place, with the rows that are found of it. A power cut leaves the
+    /// one or the other.
+    ///
+    /// # Errors
+    /// When the medium refuses; then the generation is where it was.
+    fn replace(&self, first: RowNo) -> Result<Replaced, StoreError>;
+
+    /// Whether that was done: then rows may be missing in it, and to do it again would find no more.
+    fn is_salvaged(&self, first: RowNo) -> bool;
 
     /// Writes down how far the log goes. Not synced, and not an error when it fails: it only helps to notice damage.
     fn note_tail(&self, tail: Tail);

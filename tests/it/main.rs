@@ -18,6 +18,7 @@ mod full;
 mod i2c;
 mod kafka;
 mod mqtt;
+mod queue;
 mod serial;
 mod simulation;
 mod stop;

@@ -90,6 +90,7 @@ pub fn drain(spool: &Spool, mut deliver: impl FnMut(&Ticket)) -> Result<Vec<Stri
 fn step(output: &mut Output, side: Side, cursor: &mut Cursor, now: Mono, damaged: &mut Vec<String>) -> bool {
     match cursor.step() {
         Some(Step::Row(row)) => output.row(side, row, |sensor| cursor.def(sensor), now),
+        Some(Step::Standing { epoch, next }) => output.standing(side, epoch, &next),
         Some(Step::GivenUp { from, through }) => {
             damaged.push(format!("rows {from} to {through} are said to be given up"));
             output.damaged(side, through);

@@ -69,7 +69,8 @@ impl Look {
     pub fn at(directory: &Path) -> Self {
         let mut look = Self::default();
         for (name, path) in list(directory) {
-            let Some(first) = name.strip_prefix("g-").and_then(|digits| digits.parse().ok()) else {
+            let number = name.strip_prefix("g-").and_then(|rest| rest.split('.').next());
+            let Some(first) = number.and_then(|digits| digits.parse().ok()) else {
                 continue;
             };
             let length = fs::metadata(path.join("db")).map_or(0, |found| found.len());

@@ -152,6 +152,7 @@ impl Check<'_> {
                         "{when}, rows {from} to {through} are said to be given up"
                     ));
                 }
+                Step::Standing { .. } => {}
                 Step::Damaged { from, through, why } => {
                     self.fault(format!("{when}, rows {from} to {through} cannot be read: {why}"));
                 }

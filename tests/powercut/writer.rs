@@ -319,6 +319,7 @@ impl Reader<'_> {
     fn step(&mut self) -> Result<bool, Failure> {
         let row = match self.cursor.step() {
             None => return Ok(false),
+            Some(Step::Standing { .. }) => return Ok(true),
             Some(Step::Damaged { from, through, why }) => {
                 return Err(format!("while it was recorded, rows {from} to {through}: {why}").into());
             }

@@ -176,6 +176,7 @@ impl World {
         };
         match step {
             Some(Step::Row(row)) => self.output.row(side, row, |sensor| cursor.def(sensor), self.now),
+            Some(Step::Standing { .. }) => panic!("nothing is damaged here"),
             Some(Step::Damaged { from, .. } | Step::GivenUp { from, .. }) => {
                 panic!("row {from} was removed though it is needed")
             }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::queue::names;
 use crate::queue::raw_store::RawStore;
 use crate::queue::row::{Header, Packer};
 use crate::queue::sled_store::SledStore;
@@ -86,7 +87,7 @@ fn every_row_that_the_store_holds_is_found_and_no_byte_changes() {
         let next = rows.last().unwrap().0 + 1;
         if round % 40 == 39 {
             drop(generation);
-            generation = store.open(1).unwrap();
+            generation = store.resume(1, next).unwrap();
             session = (session.0 + 1, next);
         }
         let more = commit(
@@ -203,7 +204,7 @@ fn what_is_not_a_queue_is_refused_and_a_queue_in_use_is_named() {
     RawStore::open(directory.path()).unwrap();
     fs::remove_file(directory.path().join("lock")).unwrap();
     RawStore::open(directory.path()).unwrap();
-    fs::write(directory.path().join("format"), "edgespool-queue 2\n").unwrap();
+    fs::write(directory.path().join("format"), names::format_text(2)).unwrap();
     assert!(matches!(
         RawStore::open(directory.path()),
         Err(StoreError::Refused { .. })

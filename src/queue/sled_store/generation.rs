@@ -3,7 +3,6 @@
 //! Owns the order of writing and syncing. Promises that a row which was appended is on the medium, that reading leaves
 //! nothing behind in memory, and that a panic of sled's is an error. Must not know other generations.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,15 +35,7 @@ pub(super) struct SledGeneration {
 
 impl SledGeneration {
     pub(super) fn open(first: RowNo, path: &Path, meter: &Arc<Meter>) -> Result<Self, StoreError> {
-        remove_files(path, |name| name.ends_with(".generating"))?;
-        let db = match open_patiently(first, path) {
-            // Snapshots may go, and make room.
-            Err(error) if matches!(error, StoreError::Damaged { .. }) || error.may_pass() => {
-                remove_files(path, |name| name.starts_with("snap."))?;
-                open_patiently(first, path)?
-            }
-            other => other?,
-        };
+        let db = open_patiently(first, path)?;
         let log = path.join("db");
         let reserve = Reserve::open(&log).map_err(failed("open", &log))?;
         Ok(Self {
@@ -56,8 +47,14 @@ impl SledGeneration {
         })
     }
 
-    fn db(&self) -> Result<&sled::Db, StoreError> {
-        self.db.as_ref().ok_or_else(|| self.damaged("closed"))
+    /// sled panics on some damage also when it reads; the panic ends here, as an error.
+    fn ask<T>(&self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        let db = self.db.as_ref().ok_or_else(|| self.damaged("closed"))?;
+        match panics::contained(|| work(db)) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(panic) => Err(self.damaged(panic)),
+        }
     }
 
     fn damaged(&self, what: impl ToString) -> StoreError {
@@ -78,18 +75,6 @@ impl SledGeneration {
             other => self.damaged(other),
         }
     }
-}
-
-fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> Result<(), StoreError> {
-    let Ok(read) = fs::read_dir(path) else {
-        return Ok(());
-    };
-    for entry in read.flatten() {
-        if doomed(&entry.file_name().to_string_lossy()) {
-            fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
-        }
-    }
-    Ok(())
 }
 
 /// sled releases its lock a moment after the last handle is dropped, so a refusal for that is tried again.
@@ -131,20 +116,20 @@ fn open_once(first: RowNo, path: &Path) -> Result<sled::Db, StoreError> {
 
 impl Generation for SledGeneration {
     fn append(&self, rows: &[(RowNo, Vec<u8>)]) -> Result<(), StoreError> {
-        let db = self.db()?;
-        if let [(row, bytes)] = rows {
-            // One key is atomic by itself. A batch begins with a manifest that sled writes and waits for separately:
-            // twice the writes and wake-ups of its threads.
-            db.insert(row.to_be_bytes(), bytes.as_slice())
-                .map_err(|error| self.failed(error))?;
-        } else {
-            let mut batch = sled::Batch::default();
-            for (row, bytes) in rows {
-                batch.insert(&row.to_be_bytes(), bytes.as_slice());
+        self.ask(|db| {
+            if let [(row, bytes)] = rows {
+                // One key is atomic by itself. A batch begins with a manifest that sled writes and waits for separately:
+                // twice the writes and wake-ups of its threads.
+                db.insert(row.to_be_bytes(), bytes.as_slice())?;
+            } else {
+                let mut batch = sled::Batch::default();
+                for (row, bytes) in rows {
+                    batch.insert(&row.to_be_bytes(), bytes.as_slice());
+                }
+                db.apply_batch(batch)?;
             }
-            db.apply_batch(batch).map_err(|error| self.failed(error))?;
-        }
-        db.flush().map_err(|error| self.failed(error))?;
+            db.flush()
+        })?;
         if planted::has(Bug::NoSync) {
             return Ok(());
         }
@@ -156,11 +141,14 @@ impl Generation for SledGeneration {
     }
 
     fn read(&self, row: RowNo) -> Result<Option<Vec<u8>>, StoreError> {
-        let (db, key) = (self.db()?, row.to_be_bytes());
-        let value = db.get(key).map_err(|error| self.failed(error))?;
-        for _ in 0..TOUCHES {
-            db.get(key).map_err(|error| self.failed(error))?;
-        }
+        let key = row.to_be_bytes();
+        let value = self.ask(|db| {
+            let value = db.get(key)?;
+            for _ in 0..TOUCHES {
+                db.get(key)?;
+            }
+            Ok(value)
+        })?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -195,13 +183,12 @@ impl Generation for SledGeneration {
     }
 
     fn last(&self) -> Result<Option<RowNo>, StoreError> {
-        let last = self.db()?.last().map_err(|error| self.failed(error))?;
+        let last = self.ask(|db| db.last())?;
         last.map(|(key, _)| self.number(&key)).transpose()
     }
 
     fn at_or_after(&self, row: RowNo) -> Result<Option<RowNo>, StoreError> {
-        let found = self.db()?.range(row.to_be_bytes()..).next().transpose();
-        let found = found.map_err(|error| self.failed(error))?;
+        let found = self.ask(|db| db.range(row.to_be_bytes()..).next().transpose())?;
         found.map(|(key, _)| self.number(&key)).transpose()
     }
 }

@@ -93,6 +93,7 @@ fn readable(queue: &Queue) -> BTreeMap<u32, u64> {
     let mut cursor = queue.spools[0].cursor(queue.spools[0].start().head);
     while let Some(step) = cursor.step() {
         match step {
+            Step::Standing { .. } => {}
             Step::Row(row) => {
                 for run in row.runs {
                     *found.entry(run.sensor.0).or_default() += run.len() as u64;
