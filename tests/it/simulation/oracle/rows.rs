@@ -295,6 +295,11 @@ impl Oracle {
 
     /// After damage: the counters go on from what the queue could read.
     pub(in super::super) fn rebase(&mut self, sensors: &[SensorState]) {
+        for sensor in &mut self.sensors {
+            // Those whose definition is lost begin anew.
+            (sensor.accepted, sensor.delivered, sensor.dropped, sensor.dead) = (0, 0, 0, 0);
+            sensor.released = None;
+        }
         for (number, index) in self.numbers.clone() {
             let sensor = &mut self.sensors[index];
             let state = sensors.get(number.index()).cloned().unwrap_or_default();
