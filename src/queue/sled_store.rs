@@ -39,7 +39,7 @@ pub struct SledStore {
     opening: Mutex<Opening>,
     /// The generations there are, and the latest revision of each.
     revisions: Mutex<BTreeMap<RowNo, u32>>,
-    /// Held, never read: the lock ends with it.
+    /// Held, never read: the lock ends with it, after the workshop (fields are dropped in their order).
     _lock: File,
 }
 

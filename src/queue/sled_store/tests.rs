@@ -183,3 +183,17 @@ fn rows_of_the_largest_size_make_no_blob_file() {
     let blobs = directory.path().join("g-00000000000000000001/blobs");
     assert_eq!(fs::read_dir(blobs).map_or(0, Iterator::count), 0);
 }
+
+/// A queue that was opened again in the same process found the thread of the one before still at work, and did not start.
+#[test]
+fn a_store_that_is_dropped_leaves_nobody_at_work_in_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        let store = SledStore::open(directory.path()).unwrap();
+        assert_eq!(store.list().unwrap(), [0_u64; 0]);
+        store.prepare(512 * 1024);
+        drop(store);
+        let made = directory.path().join("tmp-next/conf");
+        assert!(made.try_exists().unwrap(), "it is still being made, or never was");
+    }
+}

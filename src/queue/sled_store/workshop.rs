@@ -2,10 +2,12 @@
 //!
 //! Making a database takes about fifteen syncs: tenths of a second on a card. So a thread makes it while the present one is
 //! written, with its reserve, under a temporary name; following the present one is then a batch of rows, one sync, and a
-//! rename. Owns that one database until it is taken. Must not know rows.
+//! rename. Owns that one database until it is taken. Promises that nobody works in the directory any more once it is
+//! dropped. Must not know rows.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use super::{Meter, SledGeneration, SledStore};
 use crate::queue::store::StoreError;
@@ -23,6 +25,18 @@ pub(super) struct Workshop {
     place: PathBuf,
     bench: Arc<Mutex<Bench>>,
     meter: Arc<Meter>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Workshop {
+    /// Waits for the thread. The store's lock of the directory is given up after this: whoever has it next clears away what
+    /// was half made, and must be alone in doing so.
+    fn drop(&mut self) {
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            drop(thread.join());
+        }
+    }
 }
 
 impl Workshop {
@@ -31,6 +45,7 @@ impl Workshop {
             place: directory.join("tmp-next"),
             bench: Arc::default(),
             meter,
+            thread: Mutex::default(),
         }
     }
 
@@ -61,10 +76,14 @@ impl Workshop {
             };
         };
         let thread = std::thread::Builder::new().name("prepare".into());
-        if let Err(error) = thread.spawn(work) {
-            tracing::warn!(%error, "no thread prepares the next part of the queue");
-            *self.bench() = Bench::Empty;
-            self.meter.promise(0);
+        match thread.spawn(work) {
+            // The one before has ended: the bench was empty.
+            Ok(thread) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
+            Err(error) => {
+                tracing::warn!(%error, "no thread prepares the next part of the queue");
+                *self.bench() = Bench::Empty;
+                self.meter.promise(0);
+            }
         }
     }
 
