@@ -164,9 +164,7 @@ fn note(world: &mut World, queue: &Queue) {
         match finding {
             Finding::LostTail { from, known, .. } => {
                 world.gone.extend(*from..*known);
-                world.oracle.rebase(&queue.observer.sensors());
-                world.unsettled = true;
-                world.epochs = world.oracle.counts.epochs;
+                rebase(world, queue);
             }
             Finding::Created { .. } | Finding::Opened { .. } => {}
             // What a lost tail comes with.
@@ -174,6 +172,16 @@ fn note(world: &mut World, queue: &Queue) {
             other => panic!("nothing else is damaged: {other:?}"),
         }
     }
+    // An opening that was cut short had found it, and written what followed from it.
+    if world.oracle.adrift {
+        rebase(world, queue);
+    }
+}
+
+fn rebase(world: &mut World, queue: &Queue) {
+    world.oracle.rebase(&queue.observer.sensors());
+    world.unsettled = true;
+    world.epochs = world.oracle.counts.epochs;
 }
 
 /// What the end of the last process means for the store.

@@ -96,6 +96,8 @@ pub(super) struct Oracle {
     pub(super) exact: Option<Rules>,
     /// Durable rows were lost: readings may be stored again.
     lossy: bool,
+    /// Such a loss is not told yet: what the queue writes follows from what it could read, which nobody here knows.
+    pub(super) adrift: bool,
     pub(super) counts: Counts,
 }
 

@@ -187,6 +187,9 @@ impl Oracle {
 
     fn check_sensor(&mut self, standing: &SensorStanding) {
         self.counts.checkpoints += 1;
+        if self.adrift {
+            return;
+        }
         let Some(expect) = self.figures().get(&SensorNo(standing.sensor)).copied() else {
             return;
         };
@@ -198,7 +201,11 @@ impl Oracle {
     }
 
     fn check_standing(&self, standing: &OutputStanding) {
-        let Some(index) = self.numbers.get(&SensorNo(standing.sensor)) else {
+        let Some(index) = self
+            .numbers
+            .get(&SensorNo(standing.sensor))
+            .filter(|_| !self.adrift)
+        else {
             return;
         };
         let sensor = &self.sensors[*index];
@@ -237,6 +244,7 @@ impl Oracle {
     /// Damage has taken these rows, the newest ones, out of the store.
     pub(in super::super) fn lost_tail(&mut self, rows: &[(RowNo, Arc<[u8]>)]) {
         self.lossy = true;
+        self.adrift |= !rows.is_empty();
         for (number, bytes) in rows {
             for value in values(*number, bytes) {
                 let made = self.of(value);
@@ -295,6 +303,7 @@ impl Oracle {
 
     /// After damage: the counters go on from what the queue could read.
     pub(in super::super) fn rebase(&mut self, sensors: &[SensorState]) {
+        self.adrift = false;
         for sensor in &mut self.sensors {
             // Those whose definition is lost begin anew.
             (sensor.accepted, sensor.delivered, sensor.dropped, sensor.dead) = (0, 0, 0, 0);
