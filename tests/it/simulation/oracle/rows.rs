@@ -141,8 +141,8 @@ impl Oracle {
             if self.sensors[index].gone.contains(&place) {
                 continue;
             }
-            // A release that went with a lost tail is not known any more, nor what it covered.
-            let forgotten = self.lossy && made.acknowledged;
+            // A release or a dead letter's entry that went with a lost tail is not known any more, nor what it covered.
+            let forgotten = self.lossy && (made.acknowledged || made.rejected);
             let (right, wrong) = match way {
                 Way::Delivered => (made.acknowledged, "released before it was acknowledged"),
                 Way::Dropped => (made.lost == Loss::Row || forgotten, "dropped, and could be read"),
