@@ -152,7 +152,8 @@ impl Oracle {
                 right,
                 "I4, I6: {name} {place:?} (reading {value}) was {wrong}, up to {to:?}"
             );
-            self.of(value).dead = way == Way::Dead;
+            // Its letter stands, though the entry that said so is lost.
+            self.of(value).dead = way == Way::Dead || (forgotten && made.rejected);
             let sensor = &mut self.sensors[index];
             let (count, sum) = match way {
                 Way::Delivered => (&mut sensor.delivered, &mut self.counts.released),
